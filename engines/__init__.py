@@ -1,0 +1,1 @@
+"""The leaf: one window's tensors in, one probability out."""

@@ -1,0 +1,1 @@
+"""The workshop: labelled clips in, model packs out."""

@@ -1,0 +1,1 @@
+"""The live path: sound in, breath events out."""
