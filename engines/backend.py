@@ -1,0 +1,114 @@
+"""The Engine protocol, and the choice of a back end with its reason."""
+
+import importlib.util
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.errors import BackendUnavailableError, ConfigError
+
+ENGINES: tuple[str, ...] = ("tensorrt", "onnxruntime", "torch")
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What the networks said about a batch of windows.
+
+    Attributes:
+        logits: (B, n_networks) float32, one logit per window and network, networks in the pack's order;
+            sigmoid(logit) = P(exhale).
+        stages_s: wall-clock seconds of each stage, in order of execution (`features`, then one per network).
+    """
+
+    logits: NDArray[np.float32]
+    stages_s: dict[str, float]
+
+
+class Engine(Protocol):
+    """Waveform windows in, one logit per network out. Created loaded; a context manager; not thread-safe."""
+
+    @property
+    def name(self) -> str:
+        """Name of the back end, as in `--engine`."""
+
+    def warm_up(self) -> None:
+        """Run once on silence, so that the first real window is as fast as the others."""
+
+    def infer(self, windows: NDArray[np.float32]) -> Inference:
+        """Run `windows`, (B, 16000) float32 in [-1, 1], through the features and every network.
+
+        Raises:
+            EngineError: the engine is closed, or the back end failed.
+        """
+
+    def close(self) -> None:
+        """Give everything back; any later call of `infer` is an error."""
+
+    def __enter__(self) -> Self:
+        """Return the engine itself."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which back end runs, and why, in words for the user."""
+
+    name: str
+    reason: str
+
+
+def choose(requested: str, *, has_onnx_graphs: bool, has_weights: bool) -> Choice:
+    """Choose the back end.
+
+    Args:
+        requested: `auto` or one of `ENGINES`.
+        has_onnx_graphs: the pack holds the three ONNX graphs.
+        has_weights: the pack holds weights that torch can load.
+
+    Raises:
+        ConfigError: `requested` is not a name of an engine.
+        BackendUnavailableError: what was asked for cannot run here; the message says what is missing.
+    """
+    if requested not in ("auto", *ENGINES):
+        raise ConfigError(f"unknown engine {requested!r}; choose auto, {', '.join(ENGINES)}")
+    missing = {
+        "tensorrt": "this version builds no TensorRT engines yet; use --engine onnxruntime",
+        "onnxruntime": _missing_for_onnxruntime(has_onnx_graphs),
+        "torch": _missing_for_torch(has_weights),
+    }
+    if requested != "auto":
+        if missing[requested]:
+            raise BackendUnavailableError(f"engine {requested!r} cannot run: {missing[requested]}")
+        return Choice(requested, "as asked for")
+    for name in ("onnxruntime", "torch"):
+        if not missing[name]:
+            passed_over = [
+                f"{other} passed over: {missing[other]}" for other in ("onnxruntime",) if missing[other]
+            ]
+            return Choice(name, "; ".join(passed_over) or "the fastest that runs on this machine")
+    raise BackendUnavailableError(
+        "no engine can run this pack: " + "; ".join(f"{name}: {missing[name]}" for name in ENGINES)
+    )
+
+
+def _missing_for_onnxruntime(has_onnx_graphs: bool) -> str:
+    if importlib.util.find_spec("onnxruntime") is None:
+        return "onnxruntime is not installed; pip install onnxruntime"
+    if not has_onnx_graphs:
+        return "the pack holds no ONNX graphs; make them with: breath-offline export --pack PACK"
+    return ""
+
+
+def _missing_for_torch(has_weights: bool) -> str:
+    if importlib.util.find_spec("torch") is None:
+        return "torch is not installed; pip install 'breath[train]'"
+    if not has_weights:
+        return "the pack holds no weights for torch, only graphs; use --engine onnxruntime"
+    return ""

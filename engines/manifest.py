@@ -1,0 +1,89 @@
+"""The manifest of a model pack: everything that must be known about its weights, as strictly typed JSON."""
+
+from typing import Any
+
+import msgspec
+
+from engines.ensemble import WeightMethod
+from engines.spec import FeatureSpec
+
+SCHEMA_VERSION = 1
+
+
+class NetworkInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One network of a pack.
+
+    Attributes:
+        name: base name of its files, such as `cnn8` for `cnn8.onnx` and `cnn8.safetensors`.
+        architecture: `cnn8` or `vgg`.
+        score: its validation score, from which the weights of the ensemble are made.
+    """
+
+    name: str
+    architecture: str
+    score: float
+
+
+class Ensemble(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the networks are weighed: the weights, and how they came about."""
+
+    method: WeightMethod
+    score_name: str
+    weights: tuple[float, ...]
+
+
+class SplitDays(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The recording days of each part; no day is in two of them."""
+
+    train: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+
+
+class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the pack was trained on, by which settings, with which software."""
+
+    dataset: str
+    licence: str
+    credit: str
+    n_clips: int
+    seed: int
+    settings: dict[str, Any]
+    software: dict[str, str]
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of `manifest.json`.
+
+    Attributes:
+        schema_version: version of this structure.
+        contract_hash: `engines.contract.contract_hash()` of the code that trained the pack.
+        name: the pack's name.
+        feature_spec: parameters inside the channels.
+        band_hz: lowest and highest frequency the networks have seen, Hz.
+        networks: the networks, in the order of the logits.
+        ensemble: how they are weighed.
+        temperature: divides every logit before the sigmoid.
+        split: recording days of the parts.
+        metrics: figures measured on the split's parts, for people.
+        provenance: where it comes from.
+        files: sha256 (hex) of every other file of the pack.
+    """
+
+    schema_version: int
+    contract_hash: str
+    name: str
+    feature_spec: FeatureSpec
+    band_hz: tuple[float, float]
+    networks: tuple[NetworkInfo, ...]
+    ensemble: Ensemble
+    temperature: float
+    split: SplitDays
+    metrics: dict[str, Any]
+    provenance: Provenance
+    files: dict[str, str]
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Weight of each network, in the order of the logits."""
+        return self.ensemble.weights

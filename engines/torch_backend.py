@@ -1,0 +1,114 @@
+"""The reference back end: torch, eager, on the CPU or on a CUDA device."""
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from engines.backend import Inference
+from engines.cnn8 import CNN8
+from engines.contract import WINDOW_SAMPLES
+from engines.errors import EngineError, EngineMissingError, PackError
+from engines.pack import Pack
+from engines.vgg import VGG
+
+ARCHITECTURES: dict[str, type[CNN8] | type[VGG]] = {"cnn8": CNN8, "vgg": VGG}
+
+
+class TorchEngine:
+    """Runs the pack's weights in torch; see `engines.backend.Engine`.
+
+    Args:
+        pack: a pack that has its weights.
+        features: module from windows (B, 16000) to images and scalars, made for the pack's parameters.
+        device: where to run, such as `cpu` or `cuda`.
+    """
+
+    name = "torch"
+
+    def __init__(self, pack: Pack, features: nn.Module, device: str = "cpu") -> None:
+        self._device = torch.device(device)
+        self._features: nn.Module | None = features.eval().to(self._device)
+        self._networks = {
+            name: network.eval().to(self._device) for name, network in load_networks(pack).items()
+        }
+
+    def warm_up(self) -> None:
+        """Run once on silence."""
+        self.infer(np.zeros((1, WINDOW_SAMPLES), dtype=np.float32))
+
+    @torch.inference_mode()
+    def infer(self, windows: NDArray[np.float32]) -> Inference:
+        """Run windows, (B, 16000) float32, through the features and every network."""
+        if self._features is None:
+            raise EngineError("the engine is closed; open a new one")
+        stages_s: dict[str, float] = {}
+        started = time.perf_counter()
+        images, scalars = self._features(torch.from_numpy(windows).to(self._device))
+        stages_s["features"] = self._elapsed_s(started)
+        logits: list[Tensor] = []
+        for name, network in self._networks.items():
+            started = time.perf_counter()
+            logits.append(network(images, scalars))
+            stages_s[name] = self._elapsed_s(started)
+        return Inference(torch.stack(logits, dim=1).float().cpu().numpy(), stages_s)
+
+    def _elapsed_s(self, started: float) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter() - started
+
+    def close(self) -> None:
+        """Release the networks."""
+        self._features = None
+        self._networks = {}
+
+    def __enter__(self) -> Self:
+        """Return the engine itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+
+def load_networks(pack: Pack) -> dict[str, nn.Module]:
+    """The pack's networks with their weights, float32 on the CPU, in evaluation mode.
+
+    Raises:
+        EngineMissingError: the pack has no safetensors for a network.
+        PackError: the weights do not fit the architecture that the manifest names.
+    """
+    networks: dict[str, nn.Module] = {}
+    for info in pack.manifest.networks:
+        if info.architecture not in ARCHITECTURES:
+            raise PackError(f"{pack.path}: unknown architecture {info.architecture!r}; upgrade breath")
+        network = ARCHITECTURES[info.architecture]()
+        network.load_state_dict(_state(pack.weight_paths[info.name], network))
+        networks[info.name] = network.eval()
+    return networks
+
+
+def _state(path: Path, network: nn.Module) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise EngineMissingError(f"{path} is missing: this pack holds graphs only; use --engine onnxruntime")
+    try:
+        state = load_file(path)
+    except SafetensorError as error:
+        raise PackError(f"{path} is not a safetensors file: {error}") from error
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in state.items()}
+    if expected != found:
+        wrong = sorted(set(expected.items()) ^ set(found.items()))[:3]
+        raise PackError(f"{path} holds weights of another network; the first differences: {wrong}")
+    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
