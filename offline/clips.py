@@ -1,0 +1,203 @@
+"""The labelled clip set: read and validated as a whole, grouped by day."""
+
+import hashlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.contract import LABEL_EXHALE, LABEL_INHALE
+from engines.errors import AudioFileError, LabelsError
+from offline.naming import parse_name
+from offline.sound import SOUND_SUFFIXES, read_clip, sound_checksum
+from offline.table import Row, find_table, read_durations, read_rows
+
+__all__ = ["Clip", "ClipSet", "read_clip"]
+
+_SOUND_FOLDERS = ("train", "audio", "clips", ".")
+_DURATIONS = "true_durations.csv"
+_SHOWN_PROBLEMS = 10
+_LABELS = {
+    **dict.fromkeys(("e", "exhale", "1"), LABEL_EXHALE),
+    **dict.fromkeys(("i", "inhale", "0"), LABEL_INHALE),
+}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled clip.
+
+    Attributes:
+        path: the sound file.
+        label: 1 = exhale, 0 = inhale.
+        recording: the recording it was cut from; the file's own name where that is not known.
+        day: the group that must stay on one side of a split.
+        natural_samples: length of the sound before it was looped to fill the second, samples at 16 kHz,
+            1-16000; None: not known.
+        checksum: CRC-32 of the samples.
+    """
+
+    path: Path
+    label: int
+    recording: str
+    day: str
+    natural_samples: int | None = None
+    checksum: int = 0
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """Labelled clips, in the order of their file names whatever the order of the rows.
+
+    Attributes:
+        root: the folder that was read.
+        clips: what is usable.
+        n_skipped: rows dropped because something was wrong with them; 0 unless skipping was asked for.
+    """
+
+    root: Path
+    clips: tuple[Clip, ...]
+    n_skipped: int = 0
+
+    @classmethod
+    def read(cls, source: Path, *, skip_bad: bool = False) -> "ClipSet":
+        """Read a clip set and check every row and every file.
+
+        Args:
+            source: a folder with `train.csv`, or with one CSV of known columns (`ID,Target` or
+                `file_name,label`, optionally `day` or `group`), or that CSV itself. The sounds lie in the
+                folder `train`, `audio` or `clips` beside it, in one named after the CSV, or beside it.
+            skip_bad: drop the rows with something wrong instead of stopping.
+
+        Raises:
+            LabelsError: nothing to read, or something is wrong; the first ten problems and their number.
+        """
+        table = find_table(source)
+        root = table.parent
+        problems: list[str] = []
+        durations = {_stem(name): n for name, n in read_durations(root / _DURATIONS, problems).items()}
+        files = _SoundFiles(root, table.stem)
+        found: dict[Path, tuple[int, Clip]] = {}
+        contradicted: set[Path] = set()
+        n_rows = 0
+        for row in read_rows(table):
+            n_rows += 1
+            where = f"{table.name}, line {row.line}: "
+            try:
+                clip = _clip_from_row(row, files, durations)
+            except (LabelsError, AudioFileError) as error:
+                problems.append(where + str(error))
+                continue
+            if clip.path in found:
+                first_line, first = found[clip.path]
+                as_what = "again" if first.label == clip.label else "again with another label"
+                problems.append(f"{where}{clip.path.name} is here {as_what}, first in line {first_line}")
+                if first.label != clip.label:
+                    contradicted.add(clip.path)
+                continue
+            found[clip.path] = (row.line, clip)
+        if problems and not skip_bad:
+            raise LabelsError(_list_of(problems, source))
+        clips = tuple(clip for path, (_, clip) in sorted(found.items()) if path not in contradicted)
+        if not clips:
+            because = f"; {_list_of(problems, source)}" if problems else f": {table} has no rows"
+            raise LabelsError(f"no usable clip in {source}{because}")
+        return cls(root, clips, n_rows - len(clips))
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __iter__(self) -> Iterator[Clip]:
+        return iter(self.clips)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(N,) int64; 1 = exhale, 0 = inhale."""
+        return np.array([clip.label for clip in self.clips], dtype=np.int64)
+
+    @property
+    def days(self) -> tuple[str, ...]:
+        """The day of each clip."""
+        return tuple(clip.day for clip in self.clips)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over names, labels, days, natural lengths and samples, in order."""
+        digest = hashlib.sha256()
+        for clip in self.clips:
+            fields = (clip.path.name, clip.label, clip.day, clip.natural_samples, clip.checksum)
+            digest.update(repr(fields).encode())
+        return digest.hexdigest()
+
+    def of_days(self, days: Collection[str]) -> "ClipSet":
+        """The clips of these days only."""
+        return replace(self, clips=tuple(clip for clip in self.clips if clip.day in days))
+
+
+class _SoundFiles:
+    """The sound files of a clip set, found by the names in its rows."""
+
+    def __init__(self, root: Path, table_stem: str) -> None:
+        self._root = root
+        self._by_stem: dict[str, list[Path]] = {}
+        for folder in dict.fromkeys((table_stem, *_SOUND_FOLDERS)):
+            if (root / folder).is_dir():
+                for path in sorted((root / folder).iterdir()):
+                    if path.suffix.lower() in SOUND_SUFFIXES:
+                        self._by_stem.setdefault(path.stem, []).append(path)
+
+    def find(self, name: str) -> Path:
+        """The file of a row; a suffix in the name is preferred, not required.
+
+        Raises:
+            LabelsError: there is none, or the name leads out of the clip set.
+        """
+        inner = PurePosixPath(name)
+        if inner.is_absolute() or ".." in inner.parts:
+            raise LabelsError(f"{name!r} leads out of the folder; give names inside {self._root}")
+        if len(inner.parts) > 1 and (self._root / inner).is_file():
+            return self._root / inner
+        stem = _stem(inner.name)
+        parsed = parse_name(stem)
+        paths = self._by_stem.get(stem) or (self._by_stem.get(parsed.file_stem) if parsed else None) or []
+        if not paths:
+            raise LabelsError(f"no sound file for {name!r}")
+        return next((path for path in paths if path.name == inner.name), paths[0])
+
+
+def _clip_from_row(row: Row, files: _SoundFiles, durations: dict[str, int]) -> Clip:
+    if not row.name:
+        raise LabelsError("no name")
+    label = _LABELS.get(row.label.lower())
+    if label is None:
+        raise LabelsError(f"label {row.label!r} of {row.name} is none of E, I, exhale, inhale, 1, 0")
+    stem = _stem(PurePosixPath(row.name).name)
+    parsed = parse_name(stem)
+    if parsed and parsed.letter and _LABELS[parsed.letter.lower()] != label:
+        raise LabelsError(f"{row.name} says {parsed.letter}, its label says {row.label}")
+    day = row.group or (parsed.day if parsed else "")
+    if not day:
+        raise LabelsError(f"{row.name} names no day (steth_<day>_...); add a column `day`")
+    path = files.find(row.name)
+    return Clip(
+        path=path,
+        label=label,
+        recording=parsed.recording if parsed else stem,
+        day=day,
+        natural_samples=durations.get(path.stem),
+        checksum=sound_checksum(path),
+    )
+
+
+def _stem(name: str) -> str:
+    inner = PurePosixPath(name)
+    return inner.stem if inner.suffix.lower() in SOUND_SUFFIXES else name
+
+
+def _list_of(problems: list[str], source: Path) -> str:
+    shown = "\n  ".join(problems[:_SHOWN_PROBLEMS])
+    more = f"\n  ... and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return f"{count} in {source}:\n  {shown}{more}\nmend them, or drop these clips with --skip-bad"

@@ -1,0 +1,47 @@
+"""A result as text, written as a whole or not at all."""
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from engines.errors import OutputError
+
+STANDARD_OUTPUT = Path("-")
+
+
+@contextmanager
+def open_output(target: Path) -> Iterator[TextIO]:
+    """Collect text for `target` (`-`: standard output), and write it when the block ends without an error.
+
+    That `target` can be written is tried before the block begins, since what fills it may take minutes. A
+    file that was there is replaced only at the end.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    text = io.StringIO(newline="")
+    if target == STANDARD_OUTPUT:
+        yield text
+        sys.stdout.write(text.getvalue())
+        return
+    # A device or a pipe is written to; only a file can be replaced.
+    is_file = target.is_file() or not target.exists()
+    fresh = target.with_name(f".{target.name}.partial") if is_file else target
+    try:
+        try:
+            fresh.open("a", encoding="utf-8").close()
+        except OSError as error:
+            raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+        yield text
+        try:
+            fresh.write_text(text.getvalue(), encoding="utf-8", newline="")
+            if is_file:
+                fresh.replace(target)
+        except OSError as error:
+            raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        if is_file:
+            fresh.unlink(missing_ok=True)

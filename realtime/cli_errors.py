@@ -1,0 +1,46 @@
+"""The one place where errors become a line on standard error and an exit code."""
+
+import contextlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from engines.errors import BreathError
+
+EXIT_INTERRUPTED = 130
+
+
+class BreathGroup(click.Group):
+    """A group of commands whose foreseeable failures end in one line, without a traceback.
+
+    `BreathError` gives `<name of the group>: error: <message>` and the error's exit code, interruption 130. A
+    reader of standard output that has left (`| head`) ends the command quietly, with 0. Errors of usage
+    are click's, with 2. Anything else is a bug of ours and keeps its traceback.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        try:
+            result = super().invoke(ctx)
+            # Here and not at exit, where a lost reader could only be complained about.
+            sys.stdout.flush()
+        except BreathError as error:
+            click.echo(f"{self.name}: error: {error}", err=True)
+            raise click.exceptions.Exit(error.exit_code) from error
+        except (KeyboardInterrupt, click.Abort) as interruption:
+            click.echo(f"{self.name}: interrupted", err=True)
+            raise click.exceptions.Exit(EXIT_INTERRUPTED) from interruption
+        except BrokenPipeError as error:
+            _discard_output()
+            raise click.exceptions.Exit(0) from error
+        return result
+
+
+def _discard_output() -> None:
+    """Send what is still buffered for the lost reader nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
