@@ -1,0 +1,210 @@
+"""From a pack's weights to its three ONNX graphs, each verified against torch before it is kept."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from engines.contract import N_CHANNELS, N_FRAMES, N_ROWS, N_SCALARS, WINDOW_SAMPLES
+from engines.errors import EngineError
+from engines.manifest import Manifest
+from engines.onnx_backend import open_session
+from engines.pack import FEATURES_GRAPH, Pack, save_pack
+from engines.torch_backend import load_networks
+from offline.clips import ClipSet
+from offline.probes import edge_cases
+from offline.sound import read_clip
+from realtime.features.stack import FeatureStack
+
+OPSET = 20
+MAX_CLIPS = 64
+# CENS is quantised: a share that lies within rounding of a step may fall on either side of it, which moves a
+# few pixels a lot. So images are held to a mean, and to the share of pixels that differ visibly.
+MAX_MEAN_IMAGE_DIFFERENCE = 1e-3
+MAX_SHARE_OF_PIXELS = 2e-3
+VISIBLE = 0.05
+MAX_SCALAR_DIFFERENCE = 1e-2
+MAX_PROB_DIFFERENCE = 5e-3
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far a graph is from torch, over the verification windows.
+
+    Attributes:
+        graph: name of the file.
+        largest: largest difference: of P(exhale) for a network; for the features, of a pixel of an image.
+        mean: mean absolute difference of the same.
+    """
+
+    graph: str
+    largest: float
+    mean: float
+
+
+def export_pack(pack: Pack, clips: ClipSet | None = None, *, keep_weights: bool = True) -> Pack:
+    """Write the three graphs into a pack, batch dynamic, weights stored as float16 and computed in float32.
+
+    Args:
+        pack: a pack that has its weights.
+        clips: real clips to verify on, 64 at most are used; None: only the edge cases.
+        keep_weights: False leaves a pack of graphs alone, as it is shipped.
+
+    Raises:
+        EngineMissingError: the pack has no weights.
+        EngineError: a graph and torch disagree.
+    """
+    windows = _verification_windows(clips)
+    features = FeatureStack(pack.manifest.feature_spec).eval()
+    networks = load_networks(pack)
+    files = {FEATURES_GRAPH: features_graph(features)}
+    files.update({f"{name}.onnx": network_graph(network) for name, network in networks.items()})
+    parities = verify_graphs(files, features, networks, windows)
+    for parity in parities:
+        logging.getLogger(__name__).info("%s: largest difference %.2g", parity.graph, parity.largest)
+    if keep_weights:
+        files.update({path.name: path.read_bytes() for path in pack.weight_paths.values()})
+    return save_pack(pack.path, _with_parities(pack.manifest, parities, len(windows)), files)
+
+
+def features_graph(features: nn.Module) -> bytes:
+    """The graph from `windows` (B, 16000) to `images` (B, 9, 128, 63) and `scalars` (B, 39)."""
+    example = (torch.zeros(2, WINDOW_SAMPLES),)
+    return _graph(features, example, ["windows"], ["images", "scalars"]).SerializeToString()
+
+
+def network_graph(network: nn.Module) -> bytes:
+    """The graph from `images` and `scalars` to `logit` (B,)."""
+    example = (torch.zeros(2, N_CHANNELS, N_ROWS, N_FRAMES), torch.zeros(2, N_SCALARS))
+    graph = _graph(network, example, ["images", "scalars"], ["logit"])
+    return _stored_in_half(graph).SerializeToString()
+
+
+def verify_graphs(
+    files: dict[str, bytes], features: nn.Module, networks: dict[str, nn.Module], windows: NDArray[np.float32]
+) -> tuple[Parity, ...]:
+    """Run graphs and torch on the same windows.
+
+    Raises:
+        EngineError: they differ by more than the tolerances of this module.
+    """
+    with torch.inference_mode():
+        images, scalars = features(torch.from_numpy(windows))
+        expected = {
+            name: torch.sigmoid(network(images, scalars)).numpy() for name, network in networks.items()
+        }
+    graph_images, graph_scalars = open_session(files[FEATURES_GRAPH]).run(None, {"windows": windows})
+    difference = np.abs(graph_images - images.numpy())
+    scale = np.maximum(1.0, np.abs(scalars.numpy()))
+    scalar_difference = np.abs(graph_scalars - scalars.numpy()) / scale
+    # Written so that a NaN fails.
+    if not (
+        difference.mean() <= MAX_MEAN_IMAGE_DIFFERENCE
+        and (difference > VISIBLE).mean() <= MAX_SHARE_OF_PIXELS
+        and np.quantile(scalar_difference, 0.99) <= MAX_SCALAR_DIFFERENCE
+    ):
+        raise EngineError(
+            f"{FEATURES_GRAPH} differs from torch: mean {difference.mean():.2g}, largest {difference.max():.2g} in "
+            f"the images, {scalar_difference.max():.2g} in the scalars. Please report it with your versions"
+        )
+    parities = [Parity(FEATURES_GRAPH, float(difference.max()), float(difference.mean()))]
+    for name, prob in expected.items():
+        session = open_session(files[f"{name}.onnx"])
+        (logit,) = session.run(None, {"images": images.numpy(), "scalars": scalars.numpy()})
+        gap = np.abs(1.0 / (1.0 + np.exp(-logit.astype(np.float64))) - prob)
+        if not gap.max() <= MAX_PROB_DIFFERENCE:
+            raise EngineError(
+                f"{name}.onnx differs from torch by {gap.max():.2g} in P(exhale). Please report it with your versions"
+            )
+        parities.append(Parity(f"{name}.onnx", float(gap.max()), float(gap.mean())))
+    return tuple(parities)
+
+
+def _verification_windows(clips: ClipSet | None) -> NDArray[np.float32]:
+    windows = list(edge_cases().values())
+    if clips is not None and len(clips):
+        every = max(1, len(clips) // MAX_CLIPS)
+        windows += [read_clip(clip.path) for clip in list(clips)[::every][:MAX_CLIPS]]
+    return np.stack(windows).astype(np.float32)
+
+
+def _with_parities(manifest: Manifest, parities: tuple[Parity, ...], n_windows: int) -> Manifest:
+    figures = {
+        parity.graph: {"largest_difference": parity.largest, "mean_difference": parity.mean}
+        for parity in parities
+    }
+    metrics = manifest.metrics | {"graphs_against_torch": {"n_windows": n_windows, **figures}}
+    return msgspec.structs.replace(manifest, metrics=metrics)
+
+
+def _graph(
+    module: nn.Module, example: tuple[torch.Tensor, ...], inputs: list[str], outputs: list[str]
+) -> onnx.ModelProto:
+    batch = torch.export.Dim("batch")
+    with _quiet():
+        program = torch.onnx.export(
+            module,
+            example,
+            dynamo=True,
+            dynamic_shapes=tuple({0: batch} for _ in example),
+            input_names=inputs,
+            output_names=outputs,
+            opset_version=OPSET,
+        )
+    assert program is not None
+    graph: onnx.ModelProto = program.model_proto
+    onnx.checker.check_model(graph)
+    return _without_notes(graph)
+
+
+def _without_notes(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop the exporter's notes (source lines and their paths): the file should say nothing of this machine."""
+    graph.doc_string = ""
+    del graph.metadata_props[:]
+    del graph.graph.metadata_props[:]
+    for node in graph.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for value in (*graph.graph.value_info, *graph.graph.input, *graph.graph.output):
+        del value.metadata_props[:]
+    return graph
+
+
+def _stored_in_half(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Keep matrices as float16 with a cast behind them; runtimes undo the cast once, when they load."""
+    casts = []
+    for tensor in graph.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) < 2:
+            continue
+        name = tensor.name
+        half = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(half, f"{name}_half"))
+        casts.append(onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = list(graph.graph.node)
+    del graph.graph.node[:]
+    graph.graph.node.extend([*casts, *nodes])
+    onnx.checker.check_model(graph)
+    return graph
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter prints its progress and warns of its own internals."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,61 @@
+"""Settings of a training run, recorded in every pack."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from engines.ensemble import WeightMethod
+from engines.errors import ConfigError
+
+Precision = Literal["auto", "bf16", "fp32"]
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How the networks are trained; the same for both.
+
+    Attributes:
+        epochs: at most this many passes over the training clips.
+        patience: stop after this many epochs without a better validation AUC.
+        batch_size: clips per optimiser step, over all processes together.
+        learning_rate: peak of the schedule (linear warm-up, then half a cosine to zero).
+        warmup_epochs: length of the warm-up; CutMix and MixUp begin after it.
+        weight_decay: of AdamW, on weights but not on biases and normalisation.
+        max_grad_norm: gradients are clipped to this norm.
+        dropout: in the networks.
+        cutmix_share: share of the batches mixed by CutMix.
+        mixup_share: share of the batches mixed by MixUp.
+        ema_decay: of the running average of the weights that is evaluated and kept.
+        precision: `bf16` or `fp32`; `auto` takes bf16 where the processor has it.
+        seed: of the split, the weights, the order and the mixing.
+        ensemble: how validation scores become weights.
+    """
+
+    epochs: int = 24
+    patience: int = 8
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    warmup_epochs: int = 2
+    weight_decay: float = 1e-4
+    max_grad_norm: float = 1.0
+    dropout: float = 0.3
+    cutmix_share: float = 0.6
+    mixup_share: float = 0.4
+    ema_decay: float = 0.99
+    precision: Precision = "auto"
+    seed: int = 0
+    ensemble: WeightMethod = "softmax"
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.patience, self.batch_size) < 1 or not 0 <= self.warmup_epochs < self.epochs:
+            raise ConfigError(
+                f"training settings: epochs={self.epochs}, patience={self.patience} and "
+                f"batch_size={self.batch_size} must be at least 1, warmup_epochs={self.warmup_epochs} less than epochs"
+            )
+        if not 0 < self.learning_rate < 1 or not 0 <= self.dropout < 1 or not 0 <= self.ema_decay < 1:
+            raise ConfigError(
+                "training settings: learning_rate, dropout and ema_decay must lie between 0 and 1"
+            )
+        if self.cutmix_share + self.mixup_share > 1 or min(self.cutmix_share, self.mixup_share) < 0:
+            raise ConfigError(
+                "training settings: cutmix_share and mixup_share are shares; together 1 at most"
+            )
