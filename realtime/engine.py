@@ -10,7 +10,8 @@ def open_engine(pack: Pack, requested: str = "auto", n_threads: int | None = Non
     Args:
         pack: the model pack.
         requested: `auto`, `onnxruntime`, `torch` or `tensorrt`.
-        n_threads: threads of one inference; None: the back end's own choice.
+        n_threads: threads of one inference; None: the back end's own choice. Torch has one number for the
+            whole process.
 
     Returns:
         The engine, not warmed up yet, and which one it is and why.
@@ -29,5 +30,7 @@ def open_engine(pack: Pack, requested: str = "auto", n_threads: int | None = Non
     from engines.torch_backend import TorchEngine
     from realtime.features.stack import FeatureStack
 
+    if n_threads is not None:
+        torch.set_num_threads(n_threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return TorchEngine(pack, FeatureStack(pack.manifest.feature_spec), device), choice

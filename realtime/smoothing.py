@@ -121,7 +121,7 @@ def _wanted(
 
 
 def _confidence(phase: Phase, prob_exhale: float | None, presence: Presence) -> float:
-    """Of a phase: its smoothed probability. Of none: logistic in the level's distance to the gate (3 dB a unit)."""
+    """Of a phase: its smoothed probability. Of none: logistic in the level below the gate (3 dB a unit)."""
     if phase is Phase.NONE or prob_exhale is None:
         return 1.0 / (1.0 + math.exp(min(60.0, presence.margin_db / 3.0)))
     return prob_exhale if phase is Phase.EXHALE else 1.0 - prob_exhale

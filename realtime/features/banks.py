@@ -14,7 +14,7 @@ def chroma_bank(n_fft: int, n_chroma: int = 12) -> Matrix:
     """Gaussian bumps over the pitch classes, (n_chroma, n_fft // 2 + 1), row 0 = C.
 
     Each bin's pitch is spread over the classes with a width that follows the spacing of the bins, every bin
-    has unit L2 norm, and bins are weighted by a Gaussian over octaves centred on the fifth (two octaves wide):
+    has unit L2 norm, and bins are weighted by a Gaussian over octaves centred on the fifth, two octaves wide:
     D. Ellis, "Chroma feature analysis and synthesis", 2007, with the defaults of librosa.filters.chroma.
     """
     freqs_hz = np.arange(1, n_fft) * RATE_HZ / n_fft
@@ -80,7 +80,7 @@ def smoothing_matrix(width: int = 41, n_frames: int = N_FRAMES) -> Matrix:
 
 
 def tempogram_padding(width: int = 384, n_frames: int = N_FRAMES) -> Matrix:
-    """Extend an envelope by ramps to zero of `width / 2` frames at both ends, (n_frames, n_frames + width)."""
+    """Extend an envelope by ramps to zero, `width / 2` frames at both ends, (n_frames, n_frames + width)."""
     half = width // 2
     matrix = np.zeros((n_frames, n_frames + width))
     matrix[:, half : half + n_frames] = np.eye(n_frames)

@@ -4,13 +4,13 @@ Matrix products run on every back end (torch, ONNX Runtime, TensorRT) at full sp
 of an FFT operator, and lengths such as 16,000 need no padding. A length n = n1 * n2 is transformed in two
 steps (Cooley and Tukey, Math. Comp. 19, 1965): with time t = n2 * t1 + t2 and bin k = k1 + n1 * k2,
 
-    X[k1 + n1 k2] = sum_t2 W(n2)^(t2 k2) [ W(n)^(t2 k1) sum_t1 W(n1)^(t1 k1) x[n2 t1 + t2] ],  W(n) = exp(-2 pi i / n).
+    X[k1 + n1 k2] = sum_t2 W(n2)^(t2 k2) [ W(n)^(t2 k1) sum_t1 W(n1)^(t1 k1) x[n2 t1 + t2] ],
+    W(n) = exp(-2 pi i / n).
 
 The spectrum stays in its (k1, k2) grid, of which only k2 <= n2 / 2 is computed.
 """
 
 import math
-from typing import cast
 
 import numpy as np
 import torch
@@ -74,7 +74,7 @@ class RealDft(nn.Module):
     def power(self, signal: Tensor) -> Tensor:
         """(..., n) real -> squared magnitudes in the order of frequency, (..., n // 2 + 1)."""
         re, im = self(signal)
-        grid = (re * re + im * im).transpose(-1, -2)
+        grid: Tensor = (re * re + im * im).transpose(-1, -2)
         return grid.reshape(*grid.shape[:-2], self.n1 * self.n_columns)[..., : self.n_bins]
 
     def analytic(self, re: Tensor, im: Tensor, n_samples: int) -> tuple[Tensor, Tensor]:
@@ -100,7 +100,7 @@ class RealDft(nn.Module):
         """
         re, im = self(nn.functional.pad(signal, (0, self.n - signal.shape[-1])))
         lags, _ = self.analytic(re * re + im * im, torch.zeros_like(re), n_lags)
-        return cast(Tensor, lags)
+        return lags
 
 
 def _float32(values: NDArray[np.float64]) -> Tensor:

@@ -153,7 +153,7 @@ def _rms(windows: Tensor) -> list[Tensor]:
 
 
 def _zero_crossings(windows: Tensor) -> list[Tensor]:
-    """Share of a frame's samples whose sign differs from the one before; a frame's first sample never counts."""
+    """Share of a frame's samples whose sign differs from the one before; a frame's first never counts."""
     is_negative = (windows < -ZERO_CROSSING_FLOOR).to(windows.dtype)
     changes = nn.functional.pad((is_negative[:, 1:] - is_negative[:, :-1]).abs(), (1, 0))
     firsts = framed(changes, FRAME_SAMPLES)[..., 0]
@@ -238,7 +238,7 @@ def _mean_std(values: Tensor) -> list[Tensor]:
 
 
 def _decibels(magnitude: Tensor) -> Tensor:
-    """10 log10 with a floor 80 dB below the maximum of each window (librosa's contrast has magnitudes in here)."""
+    """10 log10, floored 80 dB below each window's maximum (librosa's contrast has magnitudes in here)."""
     level = 10.0 * torch.log10(magnitude.clamp_min(POWER_FLOOR))
     return torch.maximum(level, level.amax(dim=(1, 2), keepdim=True) - 80.0)
 

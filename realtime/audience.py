@@ -1,0 +1,96 @@
+"""The people in front of a run: a display on the terminal, or lines where there is none to draw on."""
+
+import sys
+from types import TracebackType
+from typing import Protocol, Self
+
+import click
+
+from realtime.sinks.base import Sink
+from realtime.sinks.lines import LinesSink
+from realtime.sinks.output import STANDARD_OUTPUT, LineOutput
+from realtime.sinks.terminal import Screen, TerminalSink
+from realtime.sinks.terminal_view import Facts, printable
+
+
+class Audience(Protocol):
+    """Lives as long as a run of one or several sessions; a context manager."""
+
+    def sink(self, facts: Facts) -> Sink:
+        """The sink for one session; closing it leaves the audience as it is."""
+
+    def __enter__(self) -> Self:
+        """Return the audience itself."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the terminal back."""
+
+
+class Viewers:
+    """People who look at a screen."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+
+    def sink(self, facts: Facts) -> Sink:
+        """See `Audience`."""
+        return TerminalSink(self._screen, facts)
+
+    def __enter__(self) -> Self:
+        """Return the audience itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the terminal back."""
+        self._screen.close()
+
+
+class Readers:
+    """People who read lines, now or later.
+
+    Args:
+        output: where a line per change of phase goes; None: nowhere, only notices are told.
+    """
+
+    def __init__(self, output: LineOutput | None) -> None:
+        self._output = output
+
+    def sink(self, facts: Facts) -> Sink:
+        """See `Audience`. Says on standard error what is heard, and by which engine."""
+        heard = f"listening to {printable(facts.source)}, {facts.engine}, pack {facts.pack}"
+        click.echo(f"breath-live: {heard}", err=True)
+        return LinesSink(self._output)
+
+    def __enter__(self) -> Self:
+        """Return the audience itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to give back."""
+
+
+def open_audience(*, wants_display: bool, is_output_taken: bool) -> Audience:
+    """Choose how people are told.
+
+    A display is drawn on standard output if that is a terminal; on standard error if the output is taken
+    and goes somewhere else. Without a display, lines go to standard output unless it is taken.
+
+    Args:
+        wants_display: whether a display may be drawn at all.
+        is_output_taken: whether data for programs goes to standard output.
+    """
+    from rich.console import Console
+
+    console = Console(stderr=is_output_taken)
+    # Data that scrolls through the same terminal and a display would spoil each other.
+    is_shared = is_output_taken and sys.stdout.isatty()
+    can_draw = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
+    if wants_display and can_draw and not is_shared:
+        return Viewers(Screen(console))
+    return Readers(None if is_output_taken else LineOutput(STANDARD_OUTPUT))

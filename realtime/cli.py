@@ -1,0 +1,181 @@
+"""breath-live: breath phases from a microphone, a recording or the demo breather."""
+
+import difflib
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from realtime.cli_errors import BreathGroup
+from realtime.cli_options import EPILOG, live_options, resolved_from_params
+
+if TYPE_CHECKING:
+    from realtime.config import LiveConfig
+
+DEFAULT_COMMAND = "listen"
+_GROUP_OPTIONS = ("--help", "-h", "--version")
+_EXIT_TERMINATED = 143
+
+
+class ListeningGroup(BreathGroup):
+    """Listens when no command is named: options without a command are those of `listen`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command where none is named."""
+        if not args or (args[0].startswith("-") and args[0] not in _GROUP_OPTIONS):
+            args = [DEFAULT_COMMAND, *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say what may have been meant."""
+        name = args[0]
+        if self.get_command(ctx, name) is None:
+            hint = ""
+            if Path(name).exists():
+                hint = f" To hear a recording: breath-live replay {name}"
+            elif close := difflib.get_close_matches(name, self.commands, n=1):
+                hint = f" Did you mean {close[0]!r}?"
+            ctx.fail(f"No such command {name!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the options of listening too, as they need no command."""
+        super().format_options(ctx, formatter)
+        listening = self.commands[DEFAULT_COMMAND]
+        with click.Context(listening, parent=ctx) as below:
+            records = [option.get_help_record(below) for option in listening.get_params(below)]
+        with formatter.section("Options of listening"):
+            formatter.write_dl([record for record in records if record and "--help" not in record[0]])
+
+
+def _print_version(ctx: click.Context, parameter: click.Parameter, is_wanted: bool) -> None:
+    if not is_wanted or ctx.resilient_parsing:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        click.echo(f"breath-live {version('breath')}")
+    except PackageNotFoundError:
+        click.echo("breath-live, not installed: run from its source")
+    ctx.exit()
+
+
+@click.group(
+    "breath-live",
+    cls=ListeningGroup,
+    subcommand_metavar="[COMMAND] [OPTIONS] [ARGS]...",
+    options_metavar="",
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and end.",
+)
+def cli() -> None:
+    """Hear a breath, and tell inhalation from exhalation while it happens.
+
+    Without a command it listens to the microphone, draws what it hears, and ends with Ctrl-C and a
+    summary. Where there is no microphone it says so and plays a synthetic breather instead.
+
+    Where the output is not a terminal there is one line per change of phase; --frames and --events write
+    for programs. The first answer comes after one second of sound.
+    """
+
+
+@cli.command(short_help="Listen to a microphone (what happens without a command).")
+@click.option(
+    "--device", metavar="N|NAME", help="Number or part of the name of a microphone.  [the system's]"
+)
+@click.option("--channel", metavar="N", help="Channel, counted from 0.  [the mean of all]")
+@live_options
+def listen(**params: Any) -> None:
+    """Listen to a microphone (this is what happens without a command)."""
+
+    def act(config: "LiveConfig") -> None:
+        from realtime import live
+
+        live.listen(config)
+
+    _act(params, act)
+
+
+@cli.command(short_help="Hear recordings as if they were live.")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--pace", metavar="X", help="1 is real time, 0 as fast as possible.  [0]")
+@click.option("--block-samples", metavar="N", help="Samples read at a time; changes no result.  [20 ms]")
+@click.option("--channel", metavar="N", help="Channel, counted from 0.  [the mean of all]")
+@live_options
+def replay(files: tuple[str, ...], **params: Any) -> None:
+    """Hear recordings as if they were live, one after another.
+
+    WAV, FLAC, OGG, MP3 and whatever else libsndfile reads, any rate, any channels; a file that was cut
+    off is heard as far as it goes. With several files, each starts anew, and the rows of --frames and the
+    objects of --events name theirs in a further column or key, file.
+    """
+
+    def act(config: "LiveConfig") -> None:
+        from realtime import live
+
+        live.replay(config, files)
+
+    _act(params, act)
+
+
+@cli.command(short_help="Listen to a synthetic breather.")
+@click.option("--seed", metavar="N", help="Another number, another breather.  [0]")
+@click.option("--pace", metavar="X", help="1 is real time, 0 as fast as possible.  [1]")
+@live_options
+def demo(**params: Any) -> None:
+    """Listen to a synthetic breather, to see everything work without a microphone."""
+
+    def act(config: "LiveConfig") -> None:
+        from realtime import live
+
+        live.demo(config)
+
+    _act(params, act)
+
+
+@cli.command(short_help="List the microphones.")
+def devices() -> None:
+    """List the microphones; --device takes their numbers, or parts of their names."""
+    from realtime.device_table import print_devices
+    from realtime.microphone import list_devices
+
+    print_devices(list_devices())
+
+
+def _act(params: dict[str, Any], act: Callable[["LiveConfig"], None]) -> None:
+    resolved = resolved_from_params(params)
+    if params["print_config"]:
+        from realtime.config import text_from_resolved
+
+        click.echo(text_from_resolved(resolved))
+        return
+    act(resolved.config)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """End like an error does, so that the terminal is given back and files are closed."""
+    sys.exit(_EXIT_TERMINATED)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    signal.signal(signal.SIGTERM, _terminate)
+    cli(prog_name="breath-live")
+
+
+if __name__ == "__main__":
+    main()

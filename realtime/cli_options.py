@@ -1,0 +1,119 @@
+"""The options and help texts that the commands of breath-live share. Imports nothing heavy."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from realtime.config import Resolved
+
+EPILOG = """\b
+Examples:
+  breath-live                              watch the microphone
+  breath-live --device USB --channel 1     the second channel of that microphone
+  breath-live devices                      list the microphones
+  breath-live replay night.wav --frames night.csv --events night.jsonl
+  breath-live replay ward/*.flac --events - | jq .phase
+  breath-live demo --seconds 30            without any microphone
+
+\b
+Settings come from flags, then variables (BREATH_HOP_S=0.2), then a TOML file,
+then defaults; --print-config shows each with its origin, as such a file.
+
+\b
+Exit codes:
+  0    the sound ended, or --seconds were over
+  2    a flag, a variable or the configuration file cannot be used
+  3    no such device, a device that was lost, a file that cannot be heard
+  4    the engine or the model pack
+  5    labels
+  6    a result could not be written
+  130  interrupted with Ctrl-C
+"""
+
+# Name of the flag of each setting, for the origin in messages and in --print-config.
+_FLAGS = {
+    "device": "--device",
+    "channel": "--channel",
+    "hop_s": "--hop",
+    "engine": "--engine",
+    "pack": "--pack",
+    "n_threads": "--threads",
+    "seconds": "--seconds",
+    "pace": "--pace",
+    "block_samples": "--block-samples",
+    "seed": "--seed",
+    "frames": "--frames",
+    "events": "--events",
+    "display": "--display/--no-display",
+}
+
+_Command = Callable[..., None]
+
+_SHARED = (
+    click.option(
+        "--hop", "hop_s", metavar="S", help="Seconds from one answer to the next, 0.01 to 1.  [0.1]"
+    ),
+    click.option(
+        "--engine",
+        type=click.Choice(["auto", "onnxruntime", "torch", "tensorrt"]),
+        help="What runs the networks.  [auto]",
+    ),
+    click.option("--pack", metavar="PATH", help="Folder of a model pack.  [the one that is shipped]"),
+    click.option("--threads", "n_threads", metavar="N", help="Threads of one inference.  [at most two]"),
+    click.option("--seconds", metavar="S", help="End after so many seconds of sound."),
+    click.option(
+        "--frames", metavar="FILE.csv", help="Write time_s,prob_exhale,phase for every answer; - is stdout."
+    ),
+    click.option(
+        "--events", metavar="FILE.jsonl", help="Write an object for every change of phase; - is stdout."
+    ),
+    click.option(
+        "--display/--no-display",
+        default=None,
+        help="Draw on the terminal, or write a line per change of phase.  [draw]",
+    ),
+    click.option(
+        "--set",
+        "assignments",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Any setting of --print-config, such as smoothing.min_phase_s=0.4; may be repeated.",
+    ),
+    click.option(
+        "--config",
+        "config_file",
+        metavar="FILE",
+        help="Read settings from this TOML file.  [breath.toml in the platform's configuration folder]",
+    ),
+    click.option("--print-config", is_flag=True, help="Print every setting with its origin, and end."),
+)
+
+
+def live_options(command: _Command) -> _Command:
+    """Give a command the options that listening, replaying and the demo share."""
+    for option in reversed(_SHARED):
+        command = option(command)
+    return command
+
+
+def resolved_from_params(params: dict[str, Any]) -> "Resolved":
+    """The configuration from a command's parameters; those that are None were not given.
+
+    Raises:
+        ConfigError: see `realtime.config.resolve`; or an assignment of `--set` is none.
+    """
+    from engines.errors import ConfigError
+    from realtime.config import Given, resolve
+
+    given = {}
+    for assignment in params["assignments"]:
+        key, separator, value = assignment.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {assignment}: write KEY=VALUE, such as smoothing.min_phase_s=0.4")
+        given[key.strip()] = Given(value.strip(), "--set", is_text=True)
+    for key, flag in _FLAGS.items():
+        if params.get(key) is not None:
+            given[key] = Given(params[key], flag, is_text=True)
+    return resolve(given, params["config_file"])

@@ -1,0 +1,49 @@
+"""The list of microphones: a table for people, tab-separated lines for programs."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from realtime.devices import InputDevice
+
+_COLUMNS = ("number", "name", "sound system", "channels", "rate_hz", "default")
+
+
+def print_devices(devices: Sequence[InputDevice]) -> None:
+    """Print to standard output; without devices, say so, and what to do."""
+    if not devices:
+        click.echo(
+            "This machine shows no microphone. Plug one in, or start its sound server, and look again; "
+            "recordings (breath-live replay FILE) and the demo (breath-live demo) work without."
+        )
+        return
+    rows = [_row(device) for device in devices]
+    if not sys.stdout.isatty():
+        for row in (_COLUMNS, *rows):
+            click.echo("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in _COLUMNS:
+        table.add_column(name, justify="right" if name in ("number", "channels", "rate_hz") else "left")
+    for row in rows:
+        # Text, because a name in square brackets would be taken for markup.
+        table.add_row(*(Text(cell) for cell in row))
+    console = Console()
+    console.print(table)
+    console.print("\nChoose one with --device and its number or a part of its name.", highlight=False)
+
+
+def _row(device: InputDevice) -> tuple[str, ...]:
+    return (
+        str(device.index),
+        device.name,
+        device.host_api,
+        str(device.n_channels_max),
+        f"{device.rate_default_hz:.0f}",
+        "default" if device.is_default else "",
+    )

@@ -1,0 +1,211 @@
+"""A run of breath-live, from the configuration to the summary."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from engines.backend import Choice
+from engines.errors import ConfigError, DeviceNotFoundError
+from engines.pack import Pack, load_pack
+from realtime.audience import open_audience
+from realtime.clock import samples_from_seconds
+from realtime.config import LiveConfig
+from realtime.engine import open_engine
+from realtime.pipeline import Pipeline
+from realtime.session import Session, Summary
+from realtime.sinks import csv_frames, jsonl
+from realtime.sinks.base import Sink
+from realtime.sinks.output import STANDARD_OUTPUT, LineOutput
+from realtime.sinks.terminal_view import Facts
+from realtime.sources import AudioSource
+
+
+def listen(config: LiveConfig) -> None:
+    """Listen to the microphone; where there is none, and none was asked for, to the demo breather.
+
+    Raises:
+        BreathError: see `run`; the device is not there, or was lost.
+    """
+    from realtime.devices import match_device
+    from realtime.microphone import MicrophoneSource, list_devices
+
+    reason = ""
+    try:
+        devices = list_devices()
+        if not devices:
+            match_device(devices, None)
+    except DeviceNotFoundError as error:
+        if config.device is not None:
+            raise
+        reason = str(error)
+    if reason:
+        # The demo has one channel, whatever the microphone that is missing was going to have.
+        demo(replace(config, channel=None), f"{reason}. Playing the demo breather instead")
+        return
+    device = match_device(devices, config.device)
+    run(config, iter([MicrophoneSource(device, min_channels=(config.channel or 0) + 1)]))
+
+
+def demo(config: LiveConfig, notice: str = "") -> None:
+    """Listen to the demo breather, after telling people the `notice`.
+
+    Raises:
+        BreathError: see `run`.
+    """
+    from realtime.demo import DemoSource
+
+    pace = 1.0 if config.pace is None else config.pace
+    source = DemoSource(config.seconds, seed=config.seed, block_samples=config.block_samples, pace=pace)
+    run(config, iter([source]), notice=notice)
+
+
+def replay(config: LiveConfig, paths: Sequence[str]) -> None:
+    """Hear recordings, one after another, each as if nothing had been heard before.
+
+    Raises:
+        BreathError: see `run`; a file is missing, or holds no sound.
+    """
+    for target in (config.frames, config.events):
+        if target and any(_is_same_file(target, path) for path in paths):
+            raise ConfigError(f"{target} is one of the recordings; writing there would destroy it")
+    run(config, _recordings(config, paths), paths)
+
+
+def run(
+    config: LiveConfig, sources: Iterator[AudioSource], file_names: Sequence[str] = (), notice: str = ""
+) -> None:
+    """Hear each source to its end, and print a summary of each on standard error, however the run ends.
+
+    Args:
+        config: what the user wants.
+        sources: opened one at a time.
+        file_names: of the sources, if they are files; with several, rows and objects name theirs.
+        notice: people are told this first.
+
+    Raises:
+        ConfigError: a setting that cannot be used.
+        AudioError: a source failed.
+        EngineError, PackError: the networks cannot be run.
+        OutputError: a result could not be written.
+        BrokenPipeError: whoever read standard output has left.
+    """
+    sessions: list[tuple[str, Session]] = []
+    try:
+        with ExitStack() as stack:
+            # What fails soonest comes first: sound, then files to write, then the slow engine.
+            first = next(sources)
+            stack.callback(first.close)
+            writers = _Writers(config, stack, has_file=len(file_names) > 1)
+            pack = load_pack(config.pack if config.pack == "default" else Path(config.pack).expanduser())
+            engine, choice = open_engine(pack, config.engine, config.n_threads)
+            stack.enter_context(engine)
+            engine.warm_up()
+            audience = stack.enter_context(
+                open_audience(wants_display=config.display, is_output_taken=writers.has_standard_output)
+            )
+            for source in itertools.chain([first], sources):
+                with source:
+                    facts = _facts(source, config, pack, choice)
+                    pipeline = Pipeline(source, engine, pack.manifest, config.pipeline)
+                    sinks = [audience.sink(facts), *writers.sinks(source)]
+                    if notice and source is first:
+                        sinks[0].notice(notice)
+                    session = Session(source, pipeline, sinks, config.seconds)
+                    sessions.append((source.name, session))
+                    session.run()
+    except BrokenPipeError:
+        raise
+    except BaseException:
+        _print_summaries(sessions)
+        raise
+    _print_summaries(sessions)
+
+
+class _Writers:
+    """The files for programs."""
+
+    def __init__(self, config: LiveConfig, stack: ExitStack, *, has_file: bool) -> None:
+        if config.frames and config.events and _is_same_file(config.frames, config.events):
+            where = "standard output" if config.frames == STANDARD_OUTPUT else config.frames
+            raise ConfigError(
+                f"frames and events cannot both go to {where}; name another file for one of them"
+            )
+        self._has_file = has_file
+        self._frames = self._opened(config.frames, stack)
+        self._events = self._opened(config.events, stack)
+        self.has_standard_output = STANDARD_OUTPUT in (config.frames, config.events)
+        if self._frames:
+            csv_frames.write_header(self._frames, has_file=has_file)
+
+    def sinks(self, source: AudioSource) -> list[Sink]:
+        """Sinks for one session."""
+        file = source.name if self._has_file else None
+        sinks: list[Sink] = []
+        if self._frames:
+            sinks.append(csv_frames.CsvSink(self._frames, file))
+        if self._events:
+            sinks.append(jsonl.JsonlSink(self._events, file))
+        return sinks
+
+    def _opened(self, target: str | None, stack: ExitStack) -> LineOutput | None:
+        if not target:
+            return None
+        output = LineOutput(target)
+        stack.callback(output.close)
+        return output
+
+
+def _facts(source: AudioSource, config: LiveConfig, pack: Pack, choice: Choice) -> Facts:
+    return Facts(
+        source=source.name,
+        engine=f"engine {choice.name} ({choice.reason})",
+        pack=pack.manifest.name,
+        hop_samples=samples_from_seconds(config.hop_s),
+        is_live=source.is_live,
+    )
+
+
+def _recordings(config: LiveConfig, paths: Sequence[str]) -> Iterator[AudioSource]:
+    from realtime.files import FileSource
+
+    # A slip in the last of many names should not wait until its turn comes.
+    for path in paths:
+        FileSource(path).close()
+    for path in paths:
+        yield FileSource(path, block_samples=config.block_samples, pace=config.pace)
+
+
+def _print_summaries(sessions: Sequence[tuple[str, Session]]) -> None:
+    for name, session in sessions:
+        click.echo(text_from_summary(name, session.summary()), err=True)
+
+
+def text_from_summary(name: str, summary: Summary) -> str:
+    """Three lines about a session."""
+    rate = (
+        "no complete breath"
+        if summary.breaths_per_min is None
+        else f"{summary.breaths_per_min:.1f} breaths/min"
+    )
+    latency = summary.latency
+    lag = (
+        f"p50 {latency.p50_ms:.1f} ms, p99 {latency.p99_ms:.1f} ms"
+        if latency
+        else "none, no window was complete"
+    )
+    return (
+        f"{name}: heard {summary.heard_s:.1f} s, {summary.n_windows} windows, "
+        f"{summary.skipped_windows} skipped, {summary.lost_samples} samples lost\n"
+        f"  inhalations {summary.n_inhalations}, exhalations {summary.n_exhalations}, {rate}\n"
+        f"  latency {lag}"
+    )
+
+
+def _is_same_file(target: str, other: str) -> bool:
+    if STANDARD_OUTPUT in (target, other):
+        return target == other
+    return Path(target).expanduser().resolve() == Path(other).expanduser().resolve()

@@ -1,0 +1,74 @@
+"""A recording through the live path, and everything it showed."""
+
+from dataclasses import dataclass
+from os import PathLike
+
+from engines.backend import Engine
+from engines.manifest import Manifest
+from realtime.events import Frame, PhaseEvent
+from realtime.files import FileSource
+from realtime.pipeline import Pipeline, PipelineSettings, Step
+from realtime.session import Session
+from realtime.sinks.base import Status
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What the live path showed of a recording.
+
+    Attributes:
+        frames: one a hop, oldest first.
+        events: one a change of the shown phase, oldest first.
+        n_samples: length of the recording, samples at 16 kHz.
+        notices: what the source had to say, such as that the file is cut off.
+    """
+
+    frames: tuple[Frame, ...]
+    events: tuple[PhaseEvent, ...]
+    n_samples: int
+    notices: tuple[str, ...] = ()
+
+
+class _Notebook:
+    """A sink that keeps what it is shown."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.events: list[PhaseEvent] = []
+        self.notices: list[str] = []
+
+    def show(self, step: Step, status: Status) -> None:
+        self.frames.append(step.frame)
+        if step.event is not None:
+            self.events.append(step.event)
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+    def close(self) -> None:
+        pass
+
+
+def replay(
+    path: str | PathLike[str], engine: Engine, manifest: Manifest, settings: PipelineSettings
+) -> Replay:
+    """Hear a recording from its start to its end, exactly as `breath-live replay` does.
+
+    Args:
+        path: anything libsndfile reads.
+        engine: runs the networks; it is used and not closed.
+        manifest: of the pack that the engine runs.
+        settings: of the live path.
+
+    Raises:
+        AudioError: the file is missing, or holds no sound.
+        ConfigError: a setting cannot be used.
+        EngineError: the engine failed.
+    """
+    notebook = _Notebook()
+    with FileSource(path) as source:
+        pipeline = Pipeline(source, engine, manifest, settings)
+        Session(source, pipeline, [notebook]).run()
+    return Replay(
+        tuple(notebook.frames), tuple(notebook.events), pipeline.heard_samples, tuple(notebook.notices)
+    )

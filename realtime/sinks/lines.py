@@ -1,0 +1,40 @@
+"""For people without a terminal to draw on: one line per change of phase."""
+
+import click
+
+from realtime.clock import seconds_from_samples
+from realtime.events import Phase, PhaseEvent
+from realtime.pipeline import Step
+from realtime.sinks.base import Status
+from realtime.sinks.output import LineOutput
+
+PHASE_WORDS = {Phase.INHALE: "inhale", Phase.EXHALE: "exhale", Phase.NONE: "no breath"}
+
+
+class LinesSink:
+    """Writes where a phase began, which, and how sure that is; notices go to standard error.
+
+    Args:
+        output: where to; it is left open. None: only notices, because something else is written there.
+    """
+
+    def __init__(self, output: LineOutput | None) -> None:
+        self._output = output
+
+    def show(self, step: Step, status: Status) -> None:
+        """See `Sink`."""
+        if step.event is not None and self._output is not None:
+            self._output.write_line(line_from_event(step.event))
+
+    def notice(self, text: str) -> None:
+        """See `Sink`."""
+        click.echo(f"breath-live: {text}", err=True)
+
+    def close(self) -> None:
+        """Nothing is pending: every line was handed over when it came."""
+
+
+def line_from_event(event: PhaseEvent) -> str:
+    """Such as `   12.300 s  exhale     93 %`: stream time of the onset, phase, confidence."""
+    onset_s = seconds_from_samples(event.onset_sample)
+    return f"{onset_s:9.3f} s  {PHASE_WORDS[event.phase]:<9}  {100 * event.confidence:3.0f} %"

@@ -1,0 +1,70 @@
+"""Lines of text to a file or to standard output, each one written for good before the next."""
+
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from engines.errors import OutputError
+
+STANDARD_OUTPUT = "-"
+
+
+class LineOutput:
+    """A file that grows line by line (UTF-8), opened, and emptied, when created.
+
+    Args:
+        target: path of the file, or `-` for standard output.
+
+    Raises:
+        OutputError: the file cannot be opened.
+    """
+
+    def __init__(self, target: str) -> None:
+        self.is_standard = target == STANDARD_OUTPUT
+        self.name = "standard output" if self.is_standard else target
+        self._has_failed = False
+        self._file: BinaryIO
+        if self.is_standard:
+            # Python's own text layer would turn line ends and odd file names into something else.
+            sys.stdout.flush()
+            self._file = sys.stdout.buffer
+            return
+        try:
+            self._file = Path(target).expanduser().open("wb")
+        except OSError as error:
+            raise self._error(error, "name a file in a folder that exists and may be written") from error
+
+    def write_line(self, text: str) -> None:
+        """Write `text` and an end of line, and hand both to the system.
+
+        Raises:
+            OutputError: the disk is full, or the file went away.
+            BrokenPipeError: whoever read standard output has left.
+        """
+        try:
+            self._file.write(text.encode("utf-8", "surrogateescape") + b"\n")
+            self._file.flush()
+        except OSError as error:
+            self._has_failed = True
+            if self.is_standard and isinstance(error, BrokenPipeError):
+                raise
+            raise self._error(
+                error, "what came before is there; make room, or choose another file"
+            ) from error
+
+    def close(self) -> None:
+        """Close the file; standard output stays open. Closing twice is fine.
+
+        Raises:
+            OutputError: the file could not be closed, and nothing else had failed before.
+        """
+        if self.is_standard:
+            return
+        try:
+            self._file.close()
+        except OSError as error:
+            if not self._has_failed:
+                raise self._error(error, "its end may be missing") from error
+
+    def _error(self, error: OSError, mend: str) -> OutputError:
+        return OutputError(f"{self.name} cannot be written ({error.strerror or error}); {mend}")

@@ -1,0 +1,161 @@
+"""The live path as a whole, on the real ONNX engine with a tiny pack."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engines.contract import RATE_HZ
+from engines.errors import ConfigError
+from engines.pack import load_pack
+from realtime.demo import DemoSource
+from realtime.engine import open_engine
+from realtime.events import Phase
+from realtime.pacing import WallClock
+from realtime.pipeline import Pipeline, PipelineSettings
+from realtime.session import Session
+from realtime.sources import ArraySource, Block
+
+
+@pytest.fixture(scope="module")
+def pack(tiny_pack):
+    return load_pack(tiny_pack)
+
+
+@pytest.fixture(scope="module")
+def engine(pack):
+    opened, _ = open_engine(pack, n_threads=1)
+    with opened:
+        opened.warm_up()
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def breathing():
+    """Twelve seconds of the demo breather, (n,) at 16 kHz."""
+    source = DemoSource(seed=3, seconds=12.0, pace=None)
+    return np.concatenate([block.samples[:, 0] for block in source.blocks()])
+
+
+def steps_of(source, engine, pack, **kwargs):
+    pipeline = Pipeline(source, engine, pack.manifest, PipelineSettings(**kwargs))
+    steps = [step for block in source.blocks() for step in pipeline.push(block)]
+    return [*steps, *pipeline.finish()]
+
+
+def shown(steps):
+    return [step.frame for step in steps], [step.event for step in steps if step.event]
+
+
+def test_the_demo_is_followed_breath_by_breath(engine, pack, breathing):
+    frames, events = shown(steps_of(ArraySource(breathing, RATE_HZ), engine, pack))
+    phases = [event.phase for event in events if event.phase is not Phase.NONE]
+    assert {Phase.INHALE, Phase.EXHALE} <= set(phases)
+    assert [frame.end_sample for frame in frames] == list(range(RATE_HZ, len(breathing) + 1, 1600))
+
+
+@settings(max_examples=8, deadline=None)
+@given(block_samples=st.integers(100, 40_000))
+def test_any_block_size_gives_the_same_frames_and_events(engine, pack, breathing, block_samples):
+    whole = ArraySource(breathing, RATE_HZ, block_samples=len(breathing))
+    pieces = ArraySource(breathing, RATE_HZ, block_samples=block_samples)
+    assert shown(steps_of(pieces, engine, pack)) == shown(steps_of(whole, engine, pack))
+
+
+def test_pace_does_not_matter(engine, pack, breathing):
+    now = [0.0]
+
+    def sleep_s(seconds):
+        now[0] += seconds
+
+    clock = WallClock(now_s=lambda: now[0], sleep_s=sleep_s)
+    paced = ArraySource(breathing, RATE_HZ, pace=1.0, clock=clock)
+    unpaced = ArraySource(breathing, RATE_HZ)
+    assert shown(steps_of(paced, engine, pack)) == shown(steps_of(unpaced, engine, pack))
+    assert now[0] == pytest.approx(len(breathing) / RATE_HZ, abs=0.05)
+
+
+def test_what_was_heard_decides_not_what_comes(engine, pack, breathing):
+    """Frames of a prefix are a prefix of the frames: nothing looks ahead."""
+    frames, _ = shown(steps_of(ArraySource(breathing, RATE_HZ), engine, pack))
+    prefix, _ = shown(steps_of(ArraySource(breathing[: 5 * RATE_HZ], RATE_HZ), engine, pack))
+    assert prefix == frames[: len(prefix)]
+    assert len(prefix) == 41
+
+
+def test_silence_shows_no_breath(engine, pack):
+    frames, events = shown(steps_of(ArraySource(np.zeros(4 * RATE_HZ), RATE_HZ), engine, pack))
+    assert {frame.phase for frame in frames} == {Phase.NONE}
+    assert events == []
+    assert all(np.isfinite(frame.prob_exhale) for frame in frames)
+
+
+def test_less_than_a_second_has_no_answer(engine, pack, breathing):
+    assert steps_of(ArraySource(breathing[: RATE_HZ - 1], RATE_HZ), engine, pack) == []
+
+
+class LiveArray(ArraySource):
+    """An array that claims to be a microphone."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.is_live = True
+
+    def _wanted_samples(self, start):
+        return self._block_samples
+
+
+def test_a_live_source_that_is_ahead_skips_to_the_newest_window(engine, pack, breathing):
+    source = LiveArray(breathing[: 4 * RATE_HZ], RATE_HZ, block_samples=RATE_HZ)
+    pipeline = Pipeline(source, engine, pack.manifest, PipelineSettings())
+    ends = [step.frame.end_sample for block in source.blocks() for step in pipeline.push(block)]
+    assert ends == [RATE_HZ, 2 * RATE_HZ, 3 * RATE_HZ, 4 * RATE_HZ]
+    assert pipeline.skipped_windows == 3 * 9
+
+
+def test_after_a_gap_there_is_no_answer_until_a_second_was_heard(engine, pack, breathing):
+    source = ArraySource(breathing, RATE_HZ)
+    pipeline = Pipeline(source, engine, pack.manifest, PipelineSettings())
+    list(pipeline.push(Block(0, breathing[: 2 * RATE_HZ, None])))
+    assert pipeline.is_warm
+    after = list(pipeline.push(Block(3 * RATE_HZ, breathing[3 * RATE_HZ : 4 * RATE_HZ - 1, None])))
+    assert after == []
+    assert not pipeline.is_warm
+    (step,) = pipeline.push(Block(4 * RATE_HZ - 1, breathing[4 * RATE_HZ - 1 : 4 * RATE_HZ, None]))
+    assert step.frame.end_sample == 4 * RATE_HZ
+
+
+@pytest.mark.parametrize("hop_s", [0.0, -0.1, 1.5])
+def test_an_impossible_hop_is_refused(engine, pack, breathing, hop_s):
+    with pytest.raises(ConfigError, match="hop"):
+        steps_of(ArraySource(breathing, RATE_HZ), engine, pack, hop_s=hop_s)
+
+
+def test_a_session_closes_its_sinks_also_when_the_engine_fails(pack, engine, breathing):
+    class Failing:
+        name = "failing"
+
+        def infer(self, windows):
+            raise RuntimeError("no")
+
+    class Kept:
+        closed = 0
+
+        def show(self, step, status):
+            pass
+
+        def notice(self, text):
+            pass
+
+        def close(self):
+            self.closed += 1
+
+    sink, source = Kept(), ArraySource(breathing, RATE_HZ)
+    session = Session(source, Pipeline(source, Failing(), pack.manifest, PipelineSettings()), [sink])
+    with pytest.raises(RuntimeError):
+        session.run()
+    assert sink.closed == 1
+    fresh = ArraySource(breathing, RATE_HZ)
+    summary = Session(fresh, Pipeline(fresh, engine, pack.manifest, PipelineSettings()), [sink], 3.0).run()
+    assert summary.heard_s == pytest.approx(3.0, abs=0.03)
+    assert summary.n_windows == 21

@@ -1,0 +1,252 @@
+"""breath-live as people and programs meet it: streams, files, exit codes, help. The engine is real."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from engines.errors import DeviceLostError
+from realtime.cli import cli
+from realtime.cli_errors import BreathGroup
+from realtime.config import Given, resolve
+from realtime.demo import DemoSource
+from realtime.events import Phase
+from realtime.live import run
+from realtime.sources import ArraySource
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(autouse=True)
+def _settings(clean_environment, monkeypatch, tiny_pack):
+    monkeypatch.setenv("BREATH_PACK", str(tiny_pack))
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """Six seconds of the demo breather as a WAV file."""
+    path = tmp_path / "breath.wav"
+    samples = np.concatenate([block.samples for block in DemoSource(6.0, pace=0).blocks()])
+    soundfile.write(path, samples, 16000, subtype="FLOAT")
+    return path
+
+
+def live(*args):
+    return CliRunner().invoke(cli, [str(arg) for arg in args], prog_name="breath-live")
+
+
+def rows(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_importing_the_command_line_imports_nothing_heavy():
+    code = "import sys, realtime.cli; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    heavy = {
+        "numpy",
+        "rich",
+        "msgspec",
+        "onnxruntime",
+        "soundfile",
+        "sounddevice",
+        "soxr",
+        "torch",
+        "platformdirs",
+    }
+    assert heavy.isdisjoint(done.stdout.split())
+
+
+def test_help_has_examples_exit_codes_and_the_options_of_listening():
+    text = live("--help").stdout
+    for part in (
+        "breath-live replay night.wav",
+        "130  interrupted",
+        "--device N|NAME",
+        "--events FILE.jsonl",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize("args", [["--version"], ["-h"], *([name, "--help"] for name in cli.commands)])
+def test_asking_for_words_is_no_error(args):
+    result = live(*args)
+    assert result.exit_code == 0
+    assert "breath-live" in result.stdout
+
+
+def test_the_demo_is_heard_right(tmp_path):
+    frames, events = tmp_path / "frames.csv", tmp_path / "events.jsonl"
+    result = live("demo", "--pace", 0, "--seconds", 20, "--frames", frames, "--events", events)
+    assert result.exit_code == 0, result.stderr
+    heard = rows(frames.read_text())
+    assert [float(row["time_s"]) for row in heard] == [round(1.0 + 0.1 * i, 6) for i in range(191)]
+    source = DemoSource(20.0, pace=0)
+    for _ in source.blocks():
+        pass
+    truth = [phase for phase in source.phases if phase.phase is not Phase.NONE]
+    agreed = [
+        row["phase"] == phase.phase
+        for row in heard
+        for phase in truth
+        # The networks of the small pack look at the newest quarter second.
+        if phase.start_sample + 8000 <= float(row["time_s"]) * 16000 <= phase.end_sample - 8000
+    ]
+    assert len(agreed) > 50
+    assert np.mean(agreed) > 0.9
+    changes = [json.loads(line) for line in events.read_text().splitlines()]
+    assert all(before["phase"] != after["phase"] for before, after in pairwise(changes))
+    assert all(change["onset_s"] <= change["reported_s"] for change in changes)
+    assert set(changes[0]) == {"event", "phase", "onset_s", "reported_s", "confidence"}
+    assert len(result.stdout.splitlines()) == len(changes)
+    assert "heard 20.0 s, 191 windows, 0 skipped, 0 samples lost" in result.stderr
+    assert "engine onnxruntime (" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--frames", "--events"])
+def test_standard_output_holds_data_and_nothing_else(recording, tmp_path, option):
+    path = tmp_path / "to_file"
+    assert live("replay", recording, option, path).exit_code == 0
+    result = live("replay", recording, option, "-")
+    assert result.exit_code == 0
+    assert result.stdout == path.read_text()
+    assert "latency p50" in result.stderr
+
+
+def test_several_recordings_each_start_anew_and_are_named(recording, tmp_path):
+    alone = live("replay", recording, "--frames", "-")
+    other = tmp_path / "other.flac"
+    soundfile.write(other, np.zeros(32000), 16000)
+    events = tmp_path / "events.jsonl"
+    both = live("replay", other, recording, "--frames", "-", "--events", events)
+    assert both.exit_code == 0, both.stderr
+    heard = rows(both.stdout)
+    assert {row["file"] for row in heard} == {str(recording), str(other)}
+    assert "file" not in rows(alone.stdout)[0]
+    again = [row for row in heard if row.pop("file") == str(recording)]
+    assert again == rows(alone.stdout)
+    assert {json.loads(line)["file"] for line in events.read_text().splitlines()} == {str(recording)}
+    assert both.stderr.count("latency p50") == 2
+
+
+def test_the_size_of_blocks_changes_nothing(recording):
+    results = {live("replay", recording, "--frames", "-", "--block-samples", n).stdout for n in (1000, 7777)}
+    assert results == {live("replay", recording, "--frames", "-").stdout}
+
+
+def test_seconds_end_a_replay_early(recording):
+    result = live("replay", recording, "--seconds", 2, "--frames", "-")
+    assert rows(result.stdout)[-1]["time_s"] == "2.0"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (["--hop", "7"], 2, "--hop: hop_s must be a number from 0.01 to 1 s, not 7"),
+        (["demo", "--hop", "fast"], 2, "--hop: hop_s must be a number"),
+        (["demo", "--set", "smoothing.min_phase=1"], 2, "did you mean 'smoothing.min_phase_s'"),
+        (["demo", "--set", "seed"], 2, "KEY=VALUE"),
+        (["demo", "--frames", "-", "--events", "-"], 2, "cannot both go to standard output"),
+        (["--no-such-flag"], 2, "No such option"),
+        (["rplay"], 2, "Did you mean 'replay'"),
+        (["pyproject.toml"], 2, "breath-live replay pyproject.toml"),
+        (["replay"], 2, "FILE..."),
+        (["replay", "none.wav"], 3, "there is no file none.wav"),
+        (["demo", "--pack", "none"], 4, "no model pack at none"),
+        (["demo", "--engine", "tensorrt"], 4, "tensorrt"),
+        (["demo", "--events", "none/events.jsonl"], 6, "none/events.jsonl cannot be written"),
+        (
+            ["demo", "--events", "none/events.jsonl", "--pack", "none"],
+            6,
+            "none/events.jsonl cannot be written",
+        ),
+    ],
+)
+def test_what_goes_wrong_has_its_exit_code_and_one_line(monkeypatch, args, code, words):
+    monkeypatch.chdir(PROJECT)
+    result = live(*args)
+    assert result.exit_code == code
+    assert words in result.stderr
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+
+
+def test_frames_and_events_do_not_share_a_file_nor_destroy_the_recording(recording, tmp_path):
+    before = recording.read_bytes()
+    same = tmp_path / "same"
+    assert live("demo", "--frames", same, "--events", tmp_path / "." / "same").exit_code == 2
+    assert live("replay", recording, "--frames", recording).exit_code == 2
+    assert recording.read_bytes() == before
+
+
+def test_a_slip_in_the_last_name_leaves_results_of_before_alone(recording, tmp_path):
+    frames = tmp_path / "frames.csv"
+    frames.write_text("yesterday")
+    assert live("replay", recording, tmp_path / "none.wav", "--frames", frames).exit_code == 3
+    assert frames.read_text() == "yesterday"
+
+
+def test_a_cut_off_recording_is_heard_with_a_warning(recording):
+    recording.write_bytes(recording.read_bytes()[:-100_000])
+    result = live("replay", recording)
+    assert result.exit_code == 0
+    assert "cut off" in result.stderr
+    assert "inhale" in result.stdout
+
+
+def test_settings_are_printed_with_their_origins(monkeypatch, tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text("channel = 1\n")
+    monkeypatch.setenv("BREATH_ENGINE", "torch")
+    result = live("--hop", "0.2", "--no-display", "--config", file, "--print-config")
+    assert result.exit_code == 0
+    origins = {line.split("#")[0].strip(): line.split("#")[-1].strip() for line in result.stdout.splitlines()}
+    assert origins["hop_s = 0.2"] == "--hop"
+    assert origins['engine = "torch"'] == "BREATH_ENGINE"
+    assert origins["channel = 1"] == str(file)
+    assert origins["display = false"] == "--display/--no-display"
+    assert origins["min_phase_s = 0.3"] == "default"
+    assert (
+        live("listen", "--hop", "0.2", "--no-display", "--config", file, "--print-config").stdout
+        == result.stdout
+    )
+
+
+class _Unplugged(ArraySource):
+    """A microphone whose plug is pulled after two seconds."""
+
+    is_live = True
+
+    def blocks(self):
+        yield from super().blocks()
+        raise DeviceLostError("'USB' has stopped delivering sound; check its plug")
+
+
+def test_a_lost_device_ends_with_a_summary_and_a_message(tmp_path):
+    events = tmp_path / "events.jsonl"
+    config = resolve({"events": Given(str(events), "--events")}).config
+    samples = np.random.default_rng(1).standard_normal(32000).astype(np.float32) * 0.1
+
+    @click.group("breath-live", cls=BreathGroup)
+    def group():
+        pass
+
+    @group.command()
+    def listen():
+        run(config, iter([_Unplugged(samples, 16000, name="USB")]))
+
+    result = CliRunner().invoke(group, ["listen"])
+    assert result.exit_code == 3
+    assert "USB: heard 2.0 s" in result.stderr
+    assert "error: 'USB' has stopped delivering sound" in result.stderr
+    assert events.read_text().startswith('{"event":"phase"')

@@ -1,0 +1,106 @@
+"""Files and lines: exact formats, and what happens when they cannot be written."""
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.errors import OutputError
+from realtime.events import Frame, Phase, PhaseEvent
+from realtime.pipeline import Step
+from realtime.sinks.base import Status
+from realtime.sinks.csv_frames import CsvSink, write_header
+from realtime.sinks.jsonl import JsonlSink
+from realtime.sinks.lines import LinesSink
+from realtime.sinks.output import LineOutput
+
+STATUS = Status(2.0, None, 1.0, 2.0, 0, 0)
+SILENCE = np.zeros(1600, np.float32)
+
+
+def step(end_sample, prob_exhale=0.9, phase=Phase.EXHALE, event=None):
+    return Step(Frame(end_sample, prob_exhale, phase, prob_exhale, -30.0), event, SILENCE, 0.001)
+
+
+EVENT = PhaseEvent(Phase.INHALE, onset_sample=19200, reported_sample=24000, confidence=0.93)
+
+
+def test_an_event_is_exactly_the_promised_line(tmp_path):
+    path = tmp_path / "events.jsonl"
+    output = LineOutput(str(path))
+    sink = JsonlSink(output)
+    sink.show(step(22400), STATUS)
+    sink.show(step(24000, event=EVENT), STATUS)
+    # Read before anything is closed: a crash must lose nothing that was shown.
+    assert path.read_text() == (
+        '{"event":"phase","phase":"inhale","onset_s":1.2,"reported_s":1.5,"confidence":0.93}\n'
+    )
+    output.close()
+
+
+def test_frames_are_exactly_the_promised_rows(tmp_path):
+    path = tmp_path / "frames.csv"
+    output = LineOutput(str(path))
+    write_header(output)
+    sink = CsvSink(output)
+    sink.show(step(16000, prob_exhale=0.1234567, phase=Phase.NONE), STATUS)
+    sink.show(step(17600, prob_exhale=1.0, phase=Phase.EXHALE), STATUS)
+    assert path.read_bytes() == (b"time_s,prob_exhale,phase\n1.0,0.123457,none\n1.1,1.000000,exhale\n")
+    output.close()
+
+
+def test_several_files_are_told_apart_whatever_their_names(tmp_path):
+    name = 'a, "b"\nc.wav'
+    frames, events = tmp_path / "frames.csv", tmp_path / "events.jsonl"
+    frames_output, events_output = LineOutput(str(frames)), LineOutput(str(events))
+    write_header(frames_output, has_file=True)
+    CsvSink(frames_output, name).show(step(16000), STATUS)
+    JsonlSink(events_output, name).show(step(24000, event=EVENT), STATUS)
+    frames_output.close()
+    events_output.close()
+    rows = list(csv.DictReader(io.StringIO(frames.read_text(), newline="")))
+    assert list(rows[0]) == ["time_s", "prob_exhale", "phase", "file"]
+    assert rows[0]["file"] == name
+    assert json.loads(events.read_text())["file"] == name
+
+
+def test_a_file_name_that_is_no_text_survives(tmp_path):
+    path = tmp_path / "frames.csv"
+    output = LineOutput(str(path))
+    CsvSink(output, os.fsdecode(b"\xff.wav")).show(step(16000), STATUS)
+    output.close()
+    assert path.read_bytes().endswith(b",\xff.wav\n")
+
+
+def test_lines_tell_onset_phase_and_confidence(capfdbinary):
+    sink = LinesSink(LineOutput("-"))
+    sink.show(step(24000, event=EVENT), STATUS)
+    sink.show(step(25600), STATUS)
+    sink.notice("something odd")
+    written = capfdbinary.readouterr()
+    assert written.out == b"    1.200 s  inhale      93 %\n"
+    assert written.err == b"breath-live: something odd\n"
+
+
+def test_without_an_output_lines_are_not_written(capfdbinary):
+    sink = LinesSink(None)
+    sink.show(step(24000, event=EVENT), STATUS)
+    assert capfdbinary.readouterr().out == b""
+
+
+def test_a_folder_that_is_not_there_is_refused_when_opened(tmp_path):
+    with pytest.raises(OutputError, match=r"none/events\.jsonl.*folder"):
+        LineOutput(str(tmp_path / "none" / "events.jsonl"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which only Linux has")
+def test_a_full_disk_is_reported_once():
+    output = LineOutput("/dev/full")
+    with pytest.raises(OutputError, match="No space left"):
+        output.write_line("something")
+    output.close()
+    output.close()

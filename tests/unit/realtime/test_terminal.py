@@ -1,0 +1,193 @@
+"""The display at several sizes, with and without colour: nothing wraps, nothing important is missing."""
+
+import io
+import threading
+import time
+
+import numpy as np
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from realtime.events import Frame, Phase, PhaseEvent
+from realtime.pipeline import Step
+from realtime.sinks.base import Status
+from realtime.sinks.glyphs import big_rows
+from realtime.sinks.terminal import REDRAWS_PER_S, Screen, TerminalSink
+from realtime.sinks.terminal_view import Facts, View, lines_from_view
+from realtime.sinks.trace import Column, cells_from_trace, extended
+
+SIZES = [(80, 24), (200, 60), (40, 12)]
+ODD_SIZES = [(1, 1), (3, 2), (20, 5), (79, 19), (80, 20), (300, 8), (60, 100), (500, 200)]
+STATUS = Status(754.3, 14.2, 7.1, 123.9, 1234, 567890)
+FACTS = Facts(
+    "USB \x1b[31mMicrophone [bold] 麦克风" * 5, "engine onnxruntime (asked for)", "default", 1600, True
+)
+NOTICE = "no microphone without the PortAudio library, which is not on this machine: " * 4
+
+
+def trace(n_columns=800, phase=Phase.EXHALE):
+    return tuple(Column(i, 0.2, 0.9, phase if i % 20 > 5 else Phase.NONE) for i in range(n_columns))
+
+
+def view(phase=Phase.EXHALE, notices=(), facts=FACTS):
+    frame = Frame(16000 * 80, 0.87, phase, 0.87, -31.4)
+    return View(facts, frame, STATUS, 123, False, trace(phase=phase), tuple(notices))
+
+
+def rendered(shown, width, height, *, no_color=False):
+    file = io.StringIO()
+    console = Console(
+        file=file, width=width, height=height, force_terminal=True, color_system="truecolor",
+        no_color=no_color, legacy_windows=False, _environ={},
+    )  # fmt: skip
+    console.print(shown)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES + ODD_SIZES)
+@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize("notices", [(), (NOTICE,), ("short", NOTICE, "last")])
+def test_the_view_fits_every_terminal(width, height, phase, notices):
+    for shown in (view(phase, notices), View(FACTS, notices=notices)):
+        lines = lines_from_view(shown, width, height)
+        assert len(lines) <= height
+        assert all(cell_len(line.plain) <= width for line in lines)
+        assert not any("\x1b" in line.plain or "\n" in line.plain for line in lines)
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_the_view_fills_the_terminal(width, height):
+    assert len(lines_from_view(view(), width, height)) == height
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("phase", list(Phase))
+def test_what_matters_is_there_at_every_size(width, height, phase):
+    text = "\n".join(line.plain for line in lines_from_view(view(phase, [NOTICE]), width, height))
+    numbers = ["87 %", "-31 dB", "12:34.3", "14.2 breaths/min", "123 breaths", "p50 7.1", "p99 123.9"]
+    words = ["1234 skipped", "567890 lost", "! no microphone", "exhale 1 ┤", "shown │", "Ctrl-C ends"]
+    for part in numbers + words:
+        assert part in text
+    if height >= 20:
+        assert all(row.rstrip() in text for row in big_rows(phase, scale=2 if height >= 40 else 1))
+        assert "engine onnxruntime" in text
+    else:
+        assert {"inhale": "● INHALE", "exhale": "○ EXHALE", "none": "- NO BREATH"}[phase] in text
+
+
+def test_phases_differ_in_shape_and_not_only_in_colour():
+    plain = {rendered(view(phase), 80, 24, no_color=True) for phase in Phase}
+    assert len(plain) == len(Phase)
+
+
+def test_without_colour_there_is_none():
+    assert "38;" in rendered(view(), 80, 24)
+    assert "38;" not in rendered(view(), 80, 24, no_color=True)
+
+
+def test_before_the_first_answer_it_listens():
+    text = "\n".join(line.plain for line in lines_from_view(View(FACTS), 80, 24))
+    assert "listening... (first answer after 1 s)" in text
+
+
+def test_full_scale_is_called_too_loud():
+    sink = TerminalSink(_still_screen(), FACTS, clock_s=lambda: 0.0)
+    sink.show(_step(16000, newest=np.ones(1600, np.float32)), STATUS)
+    assert sink.view().is_clipping
+    assert any("too loud" in line.plain for line in lines_from_view(sink.view(), 80, 24))
+
+
+def test_a_live_source_that_falls_silent_is_listened_for_again():
+    now_s = [0.0]
+    sink = TerminalSink(_still_screen(), FACTS, clock_s=lambda: now_s[0])
+    sink.show(_step(16000), STATUS)
+    assert sink.view().frame is not None
+    now_s[0] = 0.9
+    assert sink.view().frame is None
+    sink.show(_step(32000), STATUS)
+    assert sink.view().frame is not None
+
+
+def test_breaths_are_counted_and_a_pause_makes_none():
+    sink = TerminalSink(_still_screen(), FACTS)
+    phases = [Phase.INHALE, Phase.NONE, Phase.INHALE, Phase.EXHALE, Phase.NONE, Phase.INHALE]
+    for i, phase in enumerate(phases):
+        sink.show(_step(16000 + 1600 * i, event=PhaseEvent(phase, 16000, 16000, 0.9)), STATUS)
+    assert sink.view().n_breaths == 2
+
+
+def test_however_small_the_hop_it_redraws_at_most_15_times_a_second():
+    screen, _ = _screen()
+    started_s = time.monotonic()
+    sink = TerminalSink(screen, FACTS)
+    for i in range(2000):
+        sink.show(_step(16000 + 160 * i), STATUS)
+    screen.close()
+    elapsed_s = time.monotonic() - started_s
+    # One more when it begins and one when it ends.
+    assert 1 <= screen.n_redraws <= elapsed_s * REDRAWS_PER_S + 2
+
+
+def test_the_terminal_is_given_back_and_notices_outlive_the_screen():
+    screen, file = _screen()
+    sink = TerminalSink(screen, FACTS)
+    sink.notice("cut off: \x1b[2J")
+    sink.show(_step(16000), STATUS)
+    sink.close()
+    screen.close()
+    screen.close()
+    before, left, after = file.getvalue().rpartition("\x1b[?1049l")
+    assert left
+    assert "\x1b[?1049h" in before
+    assert file.getvalue().rfind("\x1b[?25h") > file.getvalue().rfind("\x1b[?25l")
+    assert after.strip().endswith("breath-live: cut off: ?[2J")
+    assert "display" not in [thread.name for thread in threading.enumerate()]
+
+
+@pytest.mark.parametrize("hop_samples", [160, 1600, 4000])
+def test_the_trace_has_a_column_for_every_tenth_of_a_second(hop_samples):
+    drawn = ()
+    for end_sample in range(16000, 16000 * 10, hop_samples):
+        drawn = extended(drawn, Frame(end_sample, 0.7, Phase.EXHALE, 0.7, -30.0), hop_samples)
+    indices = [column.index for column in drawn]
+    assert indices == list(range(indices[0], indices[-1] + 1))
+    assert indices[-1] == (end_sample - 1) // 1600
+
+
+def test_a_gap_of_the_sound_is_a_gap_of_the_trace():
+    drawn = extended((), Frame(16000, 0.7, Phase.EXHALE, 0.7, -30.0), 1600)
+    drawn = extended(drawn, Frame(48000, 0.7, Phase.EXHALE, 0.7, -30.0), 1600)
+    assert [column.index for column in drawn] == [9, 29]
+    assert [cell.phase is None for cell in cells_from_trace(drawn, 11, 3)] == [False, *[True] * 9, False]
+
+
+@pytest.mark.parametrize("n_rows", [2, 5, 24])
+def test_exhalation_is_drawn_above_the_middle_and_inhalation_below(n_rows):
+    certain = {Phase.EXHALE: 1.0, Phase.INHALE: 0.0}
+    columns = tuple(Column(i, prob, prob, phase) for i, (phase, prob) in enumerate(
+        (phase, prob) for phase, prob in certain.items() for _ in range(2)
+    ))  # fmt: skip
+    above, below = cells_from_trace(columns, 2, n_rows)
+    assert above.rows[0] != " " and above.rows[-1] == " "  # noqa: PT018
+    assert below.rows[0] == " " and below.rows[-1] != " "  # noqa: PT018
+
+
+def _step(end_sample, event=None, newest=None):
+    frame = Frame(end_sample, 0.8, Phase.EXHALE, 0.8, -30.0)
+    return Step(frame, event, np.zeros(1600, np.float32) if newest is None else newest, 0.001)
+
+
+def _screen():
+    file = io.StringIO()
+    console = Console(
+        file=file, width=80, height=24, force_terminal=True, legacy_windows=False, _environ={"TERM": "xterm"}
+    )
+    return Screen(console), file
+
+
+def _still_screen():
+    """A screen that has been closed again: a sink can be tried on it without anything being drawn."""
+    screen, _ = _screen()
+    screen.close()
+    return screen
