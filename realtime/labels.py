@@ -1,6 +1,6 @@
 """Ground truth: which phase a recording really holds, and when - read from CSV or Audacity labels.
 
-CSV has the header `start_s,end_s,phase`; Audacity's text has `start<TAB>end<TAB>phase` in seconds, without one.
+A CSV has the header `start_s,end_s,phase`; Audacity's text has `start<TAB>end<TAB>phase` in seconds alone.
 Whatever no interval covers is not breathing, or at least not labelled as such.
 """
 
@@ -40,12 +40,12 @@ def read_labels(path: Path) -> tuple[PhaseInterval, ...]:
     """The phases of a file, in the order of time; touching ones are fine, overlapping ones are not.
 
     A file whose first line is the CSV header is a CSV, and one whose name ends so must be; any other is
-    Audacity's text, in which an empty file means that nobody breathes. Phases are called `inhale` or `i`, `exhale` or `e`, in either case. Seconds
-    are rounded to the nearest sample.
+    Audacity's text, in which an empty file means that nobody breathes. Phases are called `inhale` or `i`,
+    `exhale` or `e`, in capitals or not. Seconds are rounded to the nearest sample.
 
     Raises:
-        LabelsError: the file cannot be read, or a line - whose number is said - has too few cells, a time
-            that is no number, an unknown phase, an end before its start, or begins before the line above ends.
+        LabelsError: the file cannot be read, or a line - whose number is said - has not three cells, a time
+            that is no number, an unknown phase, an end before its start, or begins before the one above ends.
     """
     intervals: list[PhaseInterval] = []
     for line, cells in _rows(path):

@@ -1,0 +1,1 @@
+"""Spliced, labelled breath streams from the un-looped clips of one recording day."""
