@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ PARTS: tuple[str, ...] = ("unseen", "test", "validation", "train", "all")
 ENSEMBLE = "ensemble"
 UNKNOWN = "unknown"
 
-_PACKAGES = ("breath", "numpy", "scikit-learn", "soundfile", "soxr", "onnxruntime", "torch")
+_PACKAGES = ("breath", "numpy", "scipy", "scikit-learn", "soundfile", "soxr", "onnxruntime", "torch")
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def evaluate(
         n_draws=n_draws,
         seed=seed,
         engine=engine.name,
-        versions=_versions(),
+        versions=software_versions(),
     )
     labels, days = chosen.labels, np.array(chosen.days)
     scores = {
@@ -207,14 +208,19 @@ def part_of(clip: Clip, split: SplitDays) -> str:
     unseen for that.
     """
     parsed = parse_name(clip.path.stem)
-    days = {clip.day, parsed.day if parsed else clip.day}
+    return part_of_days({clip.day, parsed.day if parsed else clip.day}, split)
+
+
+def part_of_days(days: Collection[str], split: SplitDays) -> str:
+    """The first part of a split that holds any of the days, `unknown` for none."""
     for name, part_days in (("train", split.train), ("validation", split.validation), ("test", split.test)):
-        if days & set(part_days):
+        if set(days) & set(part_days):
             return name
     return UNKNOWN
 
 
-def _versions() -> dict[str, str]:
+def software_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that figures may depend on, as far as they are installed."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

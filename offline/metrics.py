@@ -10,8 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics as scores
 
 from engines.contract import LABEL_EXHALE, LABEL_INHALE
-
-N_CONFIDENCE_BINS = 15
+from realtime.metrics import calibration_error, confidence_bins
 
 _ROUNDING = 1e-6
 
@@ -112,9 +111,7 @@ def expected_calibration_error(labels: ArrayLike, prob_exhale: ArrayLike) -> flo
     decided = probs >= 0.5
     confidence = np.where(decided, probs, 1 - probs)
     is_right = decided == (truth == LABEL_EXHALE)
-    bins = np.ceil(confidence * N_CONFIDENCE_BINS).astype(np.int64) - 1
-    surplus = np.bincount(bins, weights=is_right - confidence, minlength=N_CONFIDENCE_BINS)
-    return float(np.abs(surplus).sum() / len(truth))
+    return float(calibration_error(confidence_bins(confidence, is_right)))
 
 
 def bootstrap_over_days(
@@ -135,7 +132,7 @@ def bootstrap_over_days(
     """
     truth, probs = _checked(labels, prob_exhale)
     draws = [metric(truth[rows], probs[rows]) for rows in _draws(days, n, seed)]
-    return _interval(np.array(draws))
+    return interval_95(np.array(draws))
 
 
 def bootstrap_scores(
@@ -144,7 +141,7 @@ def bootstrap_scores(
     """`bootstrap_over_days` of every score of `BinaryMetrics`, on the same draws."""
     truth, probs = _checked(labels, prob_exhale)
     drawn = [binary_metrics(truth[rows], probs[rows]) for rows in _draws(days, n, seed)]
-    return {name: _interval(np.array([getattr(one, name) for one in drawn])) for name in SCORE_NAMES}
+    return {name: interval_95(np.array([getattr(one, name) for one in drawn])) for name in SCORE_NAMES}
 
 
 def _draws(days: ArrayLike, n: int, seed: int) -> Iterator[NDArray[np.int64]]:
@@ -153,12 +150,17 @@ def _draws(days: ArrayLike, n: int, seed: int) -> Iterator[NDArray[np.int64]]:
     if len(names) < 2:
         return
     rows_of_day = [np.flatnonzero(day_of_row == day) for day in range(len(names))]
-    random = np.random.default_rng(seed)
-    for _ in range(n):
-        yield np.concatenate([rows_of_day[day] for day in random.integers(len(names), size=len(names))])
+    for drawn in drawn_days(len(names), n, seed):
+        yield np.concatenate([rows_of_day[day] for day in drawn])
 
 
-def _interval(draws: NDArray[np.float64]) -> Interval:
+def drawn_days(n_days: int, n: int, seed: int) -> NDArray[np.int64]:
+    """(n, n_days) int64: `n` draws, with replacement, of as many days as there are."""
+    return np.random.default_rng(seed).integers(n_days, size=(n, n_days))
+
+
+def interval_95(draws: NDArray[np.float64]) -> Interval:
+    """2.5th and 97.5th percentile of the draws that are not NaN; (NaN, NaN) where all are."""
     known = draws[~np.isnan(draws)]
     if not len(known):
         return float("nan"), float("nan")

@@ -2,15 +2,11 @@
 
 import functools
 import multiprocessing
-import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from multiprocessing import connection
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +17,7 @@ from engines.errors import OutputError
 from engines.spec import FeatureSpec
 from offline import store
 from offline.clips import ClipSet, read_clip
+from offline.workers import n_cores, start_worker
 
 Extract = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 MakeExtract = Callable[[FeatureSpec], Extract]
@@ -77,7 +74,7 @@ def precompute(
     done = store.create_or_resume(clips, out, spec)
     pending = np.flatnonzero(done == 0)
     batches = [tuple(pending[i : i + batch_clips].tolist()) for i in range(0, len(pending), batch_clips)]
-    workers = min(workers or _n_cores(), max(1, len(batches)))
+    workers = min(workers or n_cores(), max(1, len(batches)))
     tell = progress or (lambda _n_done, _n_clips: None)
     n_done = len(clips) - len(pending)
     tell(n_done, len(clips))
@@ -158,7 +155,7 @@ def _run_in_pool(
 ) -> Generator[Rows, None, None]:
     # Spawned, not forked: a forked torch or OpenMP may hang.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker)
     try:
         waiting: set[Future[Rows]] = {
             pool.submit(
@@ -177,21 +174,3 @@ def _run_in_pool(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    # Ctrl-C reaches the whole group: the parent alone answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        # A killed parent cannot stop its workers, and they would wait for work for ever.
-        threading.Thread(target=_leave_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _leave_with(sentinel: int) -> None:
-    connection.wait([sentinel])
-    os._exit(1)
-
-
-def _n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

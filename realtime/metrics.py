@@ -5,6 +5,7 @@ several recordings can be added, or stacked, before. A score that does not exist
 shown) is NaN.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -60,29 +61,28 @@ def f1_from_confusion(confusion: ArrayLike) -> Scores:
     """F1 of each class, 0-1: (..., k, k) counts, rows true, columns shown -> (..., k)."""
     table = np.asarray(confusion, np.float64)
     hits = np.diagonal(table, axis1=-2, axis2=-1)
-    return _ratio(2 * hits, table.sum(axis=-1) + table.sum(axis=-2))
+    return ratio(2 * hits, table.sum(axis=-1) + table.sum(axis=-2))
 
 
 def f1_from_counts(counts: ArrayLike) -> Scores:
     """F1, 0-1: (..., 3) counts of hits, false alarms and misses -> (...)."""
     table = np.asarray(counts, np.float64)
-    return _ratio(2 * table[..., 0], 2 * table[..., 0] + table[..., 1] + table[..., 2])
+    return ratio(2 * table[..., 0], 2 * table[..., 0] + table[..., 1] + table[..., 2])
 
 
 def mean_of_known(scores: ArrayLike) -> Scores:
     """Mean over the last axis of the scores that exist; NaN where none does."""
     values = np.asarray(scores, np.float64)
     is_known = ~np.isnan(values)
-    return _ratio(np.where(is_known, values, 0).sum(axis=-1), is_known.sum(axis=-1))
+    return ratio(np.where(is_known, values, 0).sum(axis=-1), is_known.sum(axis=-1))
 
 
 def intervals_from_events(events: Sequence[PhaseEvent], n_samples: int) -> list[PhaseInterval]:
-    """The shown inhalations and exhalations, each from its report to the next report or the end of the sound."""
-    reports = [event.reported_sample for event in events]
-    ends = [*reports[1:], n_samples]
+    """The shown inhalations and exhalations, each from its report to the next one or the end of the sound."""
+    borders = [*(event.reported_sample for event in events), n_samples]
     return [
         PhaseInterval(start, end, event.phase)
-        for event, start, end in zip(events, reports, ends, strict=True)
+        for event, (start, end) in zip(events, itertools.pairwise(borders), strict=True)
         if event.phase is not Phase.NONE
     ]
 
@@ -125,9 +125,7 @@ def matched_onsets(
     forbidden = 1.0 + (early_samples + late_samples) * min(delays.shape)
     rows, columns = linear_sum_assignment(np.where(is_allowed, np.abs(delays), forbidden))
     return [
-        (int(row), int(column))
-        for row, column in zip(rows, columns, strict=True)
-        if is_allowed[row, column]
+        (int(row), int(column)) for row, column in zip(rows, columns, strict=True) if is_allowed[row, column]
     ]
 
 
@@ -177,7 +175,15 @@ def calibration_error(bins: ArrayLike) -> Scores:
     """
     table = np.asarray(bins, np.float64)
     surplus = np.abs(table[..., 2, :] - table[..., 1, :]).sum(axis=-1)
-    return _ratio(surplus, table[..., 0, :].sum(axis=-1))
+    return ratio(surplus, table[..., 0, :].sum(axis=-1))
+
+
+def ratio(over: ArrayLike, under: ArrayLike) -> Scores:
+    """Quotient, broadcast; NaN where there is nothing to divide by."""
+    above, below = np.broadcast_arrays(np.asarray(over, np.float64), np.asarray(under, np.float64))
+    result: Scores = np.full(above.shape, np.nan)
+    np.divide(above, below, out=result, where=below > 0)
+    return result
 
 
 def _active(
@@ -193,8 +199,3 @@ def _active(
 
 def _ceil(samples: int, step_samples: int) -> int:
     return -(-samples // step_samples)
-
-
-def _ratio(over: ArrayLike, under: ArrayLike) -> Scores:
-    above, below = np.broadcast_arrays(np.asarray(over, np.float64), np.asarray(under, np.float64))
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)

@@ -5,7 +5,7 @@ from os import PathLike
 
 from engines.backend import Engine
 from engines.manifest import Manifest
-from realtime.events import Frame, PhaseEvent
+from realtime.events import Frame, Gap, Health, PhaseEvent
 from realtime.files import FileSource
 from realtime.pipeline import Pipeline, PipelineSettings, Step
 from realtime.session import Session
@@ -41,6 +41,9 @@ class _Notebook:
         self.frames.append(step.frame)
         if step.event is not None:
             self.events.append(step.event)
+
+    def report(self, event: Health | Gap) -> None:
+        pass
 
     def notice(self, text: str) -> None:
         self.notices.append(text)

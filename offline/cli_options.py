@@ -1,0 +1,67 @@
+"""What the commands of breath-offline share: options, and the steps around their work; nothing heavy."""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from engines.backend import ENGINES
+from engines.errors import ConfigError
+
+if TYPE_CHECKING:
+    from offline.clips import ClipSet
+
+FOLDER = click.Path(path_type=Path)
+
+data_option = click.option(
+    "--data", required=True, type=FOLDER, help="Folder of a labelled clip set, or its CSV."
+)
+skip_bad_option = click.option("--skip-bad", is_flag=True, help="Drop what is wrong instead of stopping.")
+pack_option = click.option("--pack", default="default", show_default=True, help="Folder of a model pack.")
+engine_option = click.option(
+    "--engine", default="auto", show_default=True, type=click.Choice(["auto", *ENGINES]), help="Back end."
+)
+
+
+def need_workshop(*modules: str) -> None:
+    """Stop before anything is done if a package of the workshop is not installed.
+
+    Raises:
+        ConfigError: one of `modules` is not there.
+    """
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"this command needs {', '.join(missing)}; pip install 'breath[train]'")
+
+
+def read_clips(data: Path, skip_bad: bool) -> "ClipSet":
+    """The clip set behind `--data`; says on standard error how many clips were skipped.
+
+    Raises:
+        LabelsError: something is wrong with it, and it is not to be skipped.
+    """
+    from offline.clips import ClipSet
+
+    clips = ClipSet.read(data, skip_bad=skip_bad)
+    if clips.n_skipped:
+        click.echo(f"skipped {clips.n_skipped} clips with something wrong; {len(clips)} are left", err=True)
+    return clips
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, moved by calls with (done, all); nothing where that is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _n_done, _n_all: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda n_done, n_all: bar.update(task, completed=n_done, total=n_all)

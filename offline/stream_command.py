@@ -1,0 +1,132 @@
+"""`breath-offline evaluate --streams`: from the flags to the figures."""
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from engines.pack import Pack
+from offline.output import STANDARD_OUTPUT, open_output
+from offline.predict import Progress
+from offline.stream_files import find_streams
+from offline.stream_measures import BREATH_MEASURES, FALSE_MEASURES, HEADLINES, Measure
+from offline.streams import OVERALL, SliceScore, StreamEvaluation, evaluate_streams
+from realtime.config import DEFAULT_ORIGIN, Given, resolve
+from realtime.pipeline import PipelineSettings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_LIVE_KEYS = ("hop_s", "channel")
+
+
+def run(
+    folder: Path,
+    pack: Pack,
+    settings: PipelineSettings,
+    *,
+    engine: str,
+    jobs: int,
+    json_path: Path | None,
+    report: Path | None,
+    n_draws: int,
+    seed: int,
+    progress: Callable[[str], AbstractContextManager[Progress]],
+) -> None:
+    """Replay the streams of a folder, print the figures, and write what was asked for.
+
+    Raises:
+        BreathError: see `find_streams` and `evaluate_streams`; or a result cannot be written.
+    """
+    streams = find_streams(folder)
+    notices: list[str] = []
+    with progress("streams") as tell:
+        result = evaluate_streams(
+            pack,
+            streams,
+            settings,
+            engine=engine,
+            jobs=jobs,
+            n_draws=n_draws,
+            seed=seed,
+            progress=tell,
+            tell=notices.append,
+        )
+    for notice in notices:
+        click.echo(notice, err=True)
+    if json_path is not None:
+        with open_output(json_path) as text:
+            text.write(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
+    if report is not None:
+        from offline.stream_report import write_report
+
+        click.echo(f"report: {write_report(result, report)}", err=True)
+    if json_path != STANDARD_OUTPUT:
+        _print(result)
+
+
+def settings_from_flags(hop: str | None, config: Path | None) -> PipelineSettings:
+    """The settings that `breath-live` would run with here; what is not a default is said.
+
+    Raises:
+        ConfigError: a setting that cannot be used.
+    """
+    flags = {} if hop is None else {"hop_s": Given(hop, "--hop", is_text=True)}
+    resolved = resolve(flags, config)
+    for key, origin in resolved.origins.items():
+        if origin != DEFAULT_ORIGIN and (key in _LIVE_KEYS or "." in key):
+            click.echo(f"{key} is set by {origin}", err=True)
+    return resolved.config.pipeline
+
+
+def _print(result: StreamEvaluation) -> None:
+    from rich.console import Console
+
+    signature = result.signature
+    days = ", ".join(f"{count} {part}" for part, count in signature.days_by_part.items()) or "none stated"
+    click.echo(f"{signature.n_streams} streams, {signature.seconds / 60:.1f} min; days: {days}")
+    breathing = {one.stream.kind for one in result.streams if one.stream.truth}
+    console = Console()
+    still = {kind: score for kind, score in result.by_kind.items() if kind not in breathing}
+    if result.overall.n_streams:
+        columns = {OVERALL: result.overall}
+        columns |= {kind: score for kind, score in result.by_kind.items() if kind in breathing}
+        console.print(_by_measure(columns, f"95 % intervals over days, {signature.n_draws} draws"))
+        console.print(_by_slice(result.by_snr, HEADLINES[:4], "breath over noise"))
+        still["pauses of 3 s and more"] = result.overall
+    console.print(_by_slice(still, FALSE_MEASURES, "where nobody breathes"))
+    if signature.n_seen_days:
+        click.echo(
+            f"warning: {signature.n_seen_days} of these days were used to train or tune this pack: "
+            "the figures say little about new recordings",
+            err=True,
+        )
+
+
+def _by_measure(columns: dict[str, SliceScore], caption: str) -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("", *map(escape, columns), caption=caption)
+    for measure in BREATH_MEASURES:
+        table.add_row(measure.label, *(_text(score, measure) for score in columns.values()))
+    return table
+
+
+def _by_slice(rows: dict[str, SliceScore], measures: Sequence[Measure], caption: str) -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("", *(measure.label for measure in measures), caption=caption)
+    for name, score in rows.items():
+        table.add_row(escape(name), *(_text(score, measure) for measure in measures))
+    return table
+
+
+def _text(score: SliceScore, measure: Measure) -> str:
+    interval = measure.interval_text(score.intervals[measure.name])
+    text = measure.text(score.measures[measure.name])
+    return f"{text}\n[dim]{interval}[/dim]" if interval else text

@@ -1,0 +1,99 @@
+"""Labelled streams of a folder: NAME.wav, NAME.csv with its phases, and NAME.json about its making."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from engines.errors import LabelsError
+from realtime.labels import PhaseInterval, read_labels
+
+UNKNOWN = "unknown"
+NO_SNR = "clean, or not stated"
+_SNR_EDGES_DB = (7.5, 15.0, 25.0)
+
+
+class _Sidecar(msgspec.Struct):
+    """What is read of a sidecar; it may say more."""
+
+    kind: str = UNKNOWN
+    day: str | int | None = None
+    snr_db: float | None = None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One labelled stream.
+
+    Attributes:
+        name: of its files, without suffix.
+        sound: the WAV file.
+        truth: its phases, in order of time.
+        kind: such as fast, slow, negative or silence; `unknown` where no sidecar says.
+        day: recording day of the sound in it; None: not known.
+        snr_db: level of breath over noise, dB; None: not known, or without noise.
+        checksum: SHA-256 (hex) of sound and labels.
+    """
+
+    name: str
+    sound: Path
+    truth: tuple[PhaseInterval, ...]
+    kind: str = UNKNOWN
+    day: str | None = None
+    snr_db: float | None = None
+    checksum: str = ""
+
+    @property
+    def group(self) -> str:
+        """What is drawn as a whole by the bootstrap: the day, or the stream alone where that is not known."""
+        return self.day or f"stream {self.name}"
+
+    @property
+    def snr_class(self) -> str:
+        """The range of `snr_db`, for people."""
+        if self.snr_db is None:
+            return NO_SNR
+        low, middle, high = _SNR_EDGES_DB
+        if self.snr_db < low:
+            return f"below {low:g} dB"
+        if self.snr_db >= high:
+            return f"{high:g} dB and more"
+        return f"{low:g} to {middle:g} dB" if self.snr_db < middle else f"{middle:g} to {high:g} dB"
+
+
+SNR_CLASSES: tuple[str, ...] = ("below 7.5 dB", "7.5 to 15 dB", "15 to 25 dB", "25 dB and more", NO_SNR)
+
+
+def find_streams(folder: Path) -> list[Stream]:
+    """Every WAV of `folder` with a CSV of the same name, by name; a WAV without one is passed over.
+
+    Raises:
+        LabelsError: there is no such folder or no labelled stream in it, or labels or a sidecar are wrong.
+    """
+    if not folder.is_dir():
+        raise LabelsError(f"no such folder: {folder}; make streams with: breath-offline compose")
+    sounds = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".wav")
+    streams = [_stream(sound) for sound in sounds if sound.with_suffix(".csv").is_file()]
+    if not streams:
+        raise LabelsError(
+            f"{folder} holds no labelled stream: it needs NAME.wav and beside it NAME.csv with the columns "
+            "start_s,end_s,phase; make streams with: breath-offline compose"
+        )
+    return streams
+
+
+def _stream(sound: Path) -> Stream:
+    labels, sidecar = sound.with_suffix(".csv"), sound.with_suffix(".json")
+    truth = tuple(sorted(read_labels(labels), key=lambda interval: interval.start_sample))
+    said = _Sidecar()
+    if sidecar.is_file():
+        try:
+            said = msgspec.json.decode(sidecar.read_bytes(), type=_Sidecar)
+        except (OSError, msgspec.DecodeError) as error:
+            raise LabelsError(f"{sidecar} cannot be read: {error}; mend it, or remove it") from error
+    digest = hashlib.sha256(labels.read_bytes())
+    with sound.open("rb") as content:
+        digest.update(hashlib.file_digest(content, "sha256").digest())
+    day = None if said.day is None else str(said.day)
+    return Stream(sound.stem, sound, truth, said.kind, day or None, said.snr_db, digest.hexdigest())

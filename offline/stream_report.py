@@ -1,0 +1,187 @@
+"""The report of the streaming benchmark: figures as PNG, and one page that shows them with the numbers."""
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from offline.page import facts_html, figures_html, page_html, write_page
+from offline.stream_measures import BREATH_MEASURES, FALSE_MEASURES, HEADLINES, Measure
+from offline.stream_plots import draw_all, ranked_streams
+from offline.streams import OVERALL, SliceScore, StreamEvaluation
+
+_CAPTIONS = {
+    "typical": "The stream in the middle of all, by macro-F1 live. Shown phases begin where they were shown.",
+    "worst": "The stream with the lowest macro-F1 live.",
+    "delays": "Of the onsets found: from the true onset to the moment the phase was shown.",
+    "noise": "Streams by level of breath over noise. Bars: 95 % interval over days.",
+    "days": "Each day alone: a day is often one patient.",
+    "reliability": "How often it is so, by the confidence: the phase within true phases, and what is shown.",
+}
+_WIDE = ("typical", "worst")
+
+
+def write_report(evaluation: StreamEvaluation, folder: Path) -> Path:
+    """Write the figures and `report.html`, which needs none of the other files, and return its path.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    images = draw_all(evaluation)
+    return write_page(folder, page_from_evaluation(evaluation, images), images)
+
+
+def page_from_evaluation(evaluation: StreamEvaluation, images: Mapping[str, bytes]) -> str:
+    """The page, with the PNGs inside it; every name in it is escaped."""
+    signature = evaluation.signature
+    hop_s = signature.settings["hop_s"]
+    title = f"{signature.pack}: {signature.n_streams} streams, {signature.seconds / 60:.1f} minutes"
+    wide = {name: image for name, image in images.items() if name in _WIDE}
+    small = {name: image for name, image in images.items() if name not in _WIDE}
+    body = f"""<p>The live path heard each stream from its start to its end, with an answer every {hop_s:g} s.
+What it showed is held against the truth of that moment. Days by the part of the pack's split they belong
+to: {html.escape(_days(evaluation))}.</p>
+{_warning(evaluation)}
+{_breath_tables(evaluation)}
+<h2>Where nobody breathes</h2>
+{_false_table(evaluation)}
+<h2>Figures</h2>
+{figures_html(wide, _CAPTIONS, is_wide=True)}
+{figures_html(small, _CAPTIONS)}
+{_parts(evaluation)}
+<h2>What the measures mean</h2>
+{_meanings()}
+<h2>Signature</h2>
+{facts_html(_facts(evaluation))}"""
+    return page_html(title, body)
+
+
+def _days(evaluation: StreamEvaluation) -> str:
+    parts = evaluation.signature.days_by_part
+    return ", ".join(f"{count} {part}" for part, count in parts.items()) or "no stream states its day"
+
+
+def _warning(evaluation: StreamEvaluation) -> str:
+    if not evaluation.signature.n_seen_days:
+        return ""
+    return (
+        f'<p class="warning">{evaluation.signature.n_seen_days} of these days were used to train or tune the '
+        "pack: these figures say little about new recordings.</p>"
+    )
+
+
+def _breath_tables(evaluation: StreamEvaluation) -> str:
+    if not evaluation.overall.n_streams:
+        return "<p>No stream holds breath: there is nothing to follow, only false breaths to count.</p>"
+    columns = _breathing_columns(evaluation)
+    rest = [measure for measure in BREATH_MEASURES if measure not in HEADLINES]
+    return f"""{_measure_table(columns, HEADLINES)}
+<p><small>Below each figure its 95 % interval: whole days drawn again
+{evaluation.signature.n_draws} times.</small></p>
+<details><summary>All other measures</summary>
+{_measure_table(columns, rest)}
+</details>"""
+
+
+def _breathing_columns(evaluation: StreamEvaluation) -> dict[str, SliceScore]:
+    kinds = {result.stream.kind for result in ranked_streams(evaluation)}
+    by_kind = {kind: score for kind, score in evaluation.by_kind.items() if kind in kinds}
+    return {OVERALL: evaluation.overall, **(by_kind if len(by_kind) > 1 else {})}
+
+
+def _measure_table(columns: Mapping[str, SliceScore], measures: Sequence[Measure]) -> str:
+    heads = "".join(
+        f"<th>{html.escape(name)}<small>{_size(score.n_streams, score.seconds)}</small></th>"
+        for name, score in columns.items()
+    )
+    rows = "\n".join(
+        f"<tr><th>{html.escape(measure.label)}</th>"
+        f"{''.join(_cell(score, measure) for score in columns.values())}</tr>"
+        for measure in measures
+    )
+    return _table(f"<th></th>{heads}", rows)
+
+
+def _slice_table(
+    slices: Mapping[str, SliceScore], sizes: Mapping[str, str], word: str, measures: Sequence[Measure]
+) -> str:
+    heads = "".join(f"<th>{html.escape(measure.label)}</th>" for measure in measures)
+    rows = "\n".join(
+        f"<tr><th>{html.escape(name)}<small>{sizes[name]}</small></th>"
+        f"{''.join(_cell(score, measure) for measure in measures)}</tr>"
+        for name, score in slices.items()
+    )
+    return _table(f"<th>{html.escape(word)}</th>{heads}", rows)
+
+
+def _cell(score: SliceScore, measure: Measure) -> str:
+    interval = measure.interval_text(score.intervals[measure.name])
+    below = f"<small>{interval}</small>" if interval else ""
+    return f"<td>{measure.text(score.measures[measure.name])}{below}</td>"
+
+
+def _false_table(evaluation: StreamEvaluation) -> str:
+    breathing = {result.stream.kind for result in ranked_streams(evaluation)}
+    rows = {kind: score for kind, score in evaluation.by_kind.items() if kind not in breathing}
+    if evaluation.overall.n_streams:
+        rows["pauses of 3 s and more between breaths"] = evaluation.overall
+    sizes = {name: _size(score.n_streams, score.seconds_without_breath) for name, score in rows.items()}
+    return _slice_table(rows, sizes, "sound", FALSE_MEASURES)
+
+
+def _parts(evaluation: StreamEvaluation) -> str:
+    sections = []
+    for word, slices in (("noise", evaluation.by_snr), ("day", evaluation.by_day)):
+        if slices:
+            sizes = {name: _size(score.n_streams, score.seconds) for name, score in slices.items()}
+            sections.append(f"<h2>By {word}</h2>\n{_slice_table(slices, sizes, word, HEADLINES)}")
+    sections.append(f"<details><summary>Every stream</summary>\n{_stream_table(evaluation)}\n</details>")
+    return "\n".join(sections)
+
+
+def _stream_table(evaluation: StreamEvaluation) -> str:
+    measures = (*HEADLINES[:-1], FALSE_MEASURES[0])
+    heads = "".join(f"<th>{html.escape(measure.label)}</th>" for measure in measures)
+    rows: list[str] = []
+    for result in evaluation.streams:
+        stream = result.stream
+        snr = "-" if stream.snr_db is None else f"{stream.snr_db:.0f} dB"
+        facts = (stream.kind, stream.day or "-", snr)
+        # Macro-F1 and onsets of a stream in which nobody breathes say nothing.
+        values = [
+            measure.text(result.measures[measure.name]) if stream.truth or measure in FALSE_MEASURES else "-"
+            for measure in measures
+        ]
+        cells = "".join(f"<td>{html.escape(text)}</td>" for text in (*facts, *values))
+        rows.append(f"<tr><th>{html.escape(stream.name)}</th>{cells}</tr>")
+    return _table(f"<th>stream</th><th>kind</th><th>day</th><th>noise</th>{heads}", "\n".join(rows))
+
+
+def _table(heads: str, rows: str) -> str:
+    return f'<div class="scroll"><table>\n<tr>{heads}</tr>\n{rows}\n</table></div>'
+
+
+def _meanings() -> str:
+    entries = "\n".join(
+        f"<dt>{html.escape(measure.label)}</dt><dd>{html.escape(measure.meaning)}</dd>"
+        for measure in (*BREATH_MEASURES, *FALSE_MEASURES)
+    )
+    return f"<dl>\n{entries}\n</dl>"
+
+
+def _size(n_streams: int, seconds: float) -> str:
+    return f"{n_streams} {'stream' if n_streams == 1 else 'streams'}, {seconds / 60:.1f} min"
+
+
+def _facts(evaluation: StreamEvaluation) -> dict[str, str]:
+    signature = evaluation.signature
+    return {
+        "feature contract": signature.contract,
+        "pack": signature.pack_sha256,
+        "streams": signature.streams,
+        "settings": json.dumps(signature.settings, default=str),
+        "rules": json.dumps(signature.rules),
+        "seed": str(signature.seed),
+        "engine": signature.engine,
+        "versions": ", ".join(f"{name} {version}" for name, version in signature.versions.items()),
+    }
