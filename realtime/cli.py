@@ -98,6 +98,12 @@ def cli() -> None:
     "--device", metavar="N|NAME", help="Number or part of the name of a microphone.  [the system's]"
 )
 @click.option("--channel", metavar="N", help="Channel, counted from 0.  [the mean of all]")
+@click.option(
+    "--reconnect-seconds",
+    "reconnect_s",
+    metavar="S",
+    help="Wait so long for a microphone that is lost; 0: end at once.  [for ever]",
+)
 @live_options
 def listen(**params: Any) -> None:
     """Listen to a microphone (this is what happens without a command)."""
@@ -151,9 +157,13 @@ def demo(**params: Any) -> None:
 def devices() -> None:
     """List the microphones; --device takes their numbers, or parts of their names."""
     from realtime.device_table import print_devices
-    from realtime.microphone import list_devices
+    from realtime.portaudio import list_devices, rates_of_device
+    from realtime.quiet_libraries import quiet_libraries
 
-    print_devices(list_devices())
+    with quiet_libraries():
+        found = list_devices()
+        rates_hz = {device.index: rates_of_device(device) for device in found}
+    print_devices(found, rates_hz)
 
 
 def _act(params: dict[str, Any], act: Callable[["LiveConfig"], None]) -> None:

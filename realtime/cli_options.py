@@ -25,7 +25,7 @@ then defaults; --print-config shows each with its origin, as such a file.
 Exit codes:
   0    the sound ended, or --seconds were over
   2    a flag, a variable or the configuration file cannot be used
-  3    no such device, a device that was lost, a file that cannot be heard
+  3    no such device, one that was lost for good, a file that cannot be heard
   4    the engine or the model pack
   5    labels
   6    a result could not be written
@@ -36,6 +36,7 @@ Exit codes:
 _FLAGS = {
     "device": "--device",
     "channel": "--channel",
+    "reconnect_s": "--reconnect-seconds",
     "hop_s": "--hop",
     "engine": "--engine",
     "pack": "--pack",
@@ -57,7 +58,7 @@ _SHARED = (
     ),
     click.option(
         "--engine",
-        type=click.Choice(["auto", "onnxruntime", "torch", "tensorrt"]),
+        type=click.Choice(["auto", "onnxruntime", "torch", "tensorrt", "tensorrt-rtx"]),
         help="What runs the networks.  [auto]",
     ),
     click.option("--pack", metavar="PATH", help="Folder of a model pack.  [the one that is shipped]"),
@@ -67,7 +68,9 @@ _SHARED = (
         "--frames", metavar="FILE.csv", help="Write time_s,prob_exhale,phase for every answer; - is stdout."
     ),
     click.option(
-        "--events", metavar="FILE.jsonl", help="Write an object for every change of phase; - is stdout."
+        "--events",
+        metavar="FILE.jsonl",
+        help="Write an object for every change of phase, fault of the sound, and gap; - is stdout.",
     ),
     click.option(
         "--display/--no-display",

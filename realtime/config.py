@@ -31,6 +31,7 @@ class LiveConfig:
     Attributes:
         device: number of a microphone or part of its name; None: the system's default.
         channel: counted from 0; None: the mean of all.
+        reconnect_s: wait so long for a microphone that is lost, seconds; 0: not at all; None: for ever.
         hop_s: distance of two answers, seconds.
         engine: the back end.
         pack: folder of a model pack, or `default`.
@@ -48,8 +49,9 @@ class LiveConfig:
 
     device: int | str | None = None
     channel: int | None = None
+    reconnect_s: float | None = None
     hop_s: float = 0.1
-    engine: Literal["auto", "onnxruntime", "torch", "tensorrt"] = "auto"
+    engine: Literal["auto", "onnxruntime", "torch", "tensorrt", "tensorrt-rtx"] = "auto"
     pack: str = "default"
     n_threads: int | None = None
     seconds: float | None = None
@@ -88,6 +90,7 @@ class Resolved:
 # Lowest and highest value, and the unit that follows them in messages.
 _RANGES: dict[str, tuple[float, float, str]] = {
     "channel": (0, 1023, ""),
+    "reconnect_s": (0, 1e7, " s"),
     "hop_s": (0.01, 1.0, " s"),
     "n_threads": (1, 256, ""),
     "seconds": (0.001, 1e7, " s"),

@@ -1,24 +1,29 @@
 """The list of microphones: a table for people, tab-separated lines for programs."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
 from realtime.devices import InputDevice
 
-_COLUMNS = ("number", "name", "sound system", "channels", "rate_hz", "default")
+_COLUMNS = ("number", "name", "sound system", "channels", "rate_hz", "rates_hz", "default")
 
 
-def print_devices(devices: Sequence[InputDevice]) -> None:
-    """Print to standard output; without devices, say so, and what to do."""
+def print_devices(devices: Sequence[InputDevice], rates_hz: Mapping[int, Sequence[int]]) -> None:
+    """Print to standard output; without devices, say so, and what to do.
+
+    Args:
+        devices: all there are.
+        rates_hz: by the number of a device, the rates that it records at, Hz.
+    """
     if not devices:
         click.echo(
             "This machine shows no microphone. Plug one in, or start its sound server, and look again; "
             "recordings (breath-live replay FILE) and the demo (breath-live demo) work without."
         )
         return
-    rows = [_row(device) for device in devices]
+    rows = [_row(device, rates_hz[device.index]) for device in devices]
     if not sys.stdout.isatty():
         for row in (_COLUMNS, *rows):
             click.echo("\t".join(row))
@@ -38,12 +43,13 @@ def print_devices(devices: Sequence[InputDevice]) -> None:
     console.print("\nChoose one with --device and its number or a part of its name.", highlight=False)
 
 
-def _row(device: InputDevice) -> tuple[str, ...]:
+def _row(device: InputDevice, rates_hz: Sequence[int]) -> tuple[str, ...]:
     return (
         str(device.index),
         device.name,
         device.host_api,
         str(device.n_channels_max),
         f"{device.rate_default_hz:.0f}",
+        " ".join(map(str, rates_hz)) or "-",
         "default" if device.is_default else "",
     )

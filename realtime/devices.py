@@ -1,5 +1,6 @@
 """Input devices as plain facts, and the choice of one by number or name."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ class InputDevice:
     """A device that sound can come from.
 
     Attributes:
-        index: the sound system's number for it; stays the same until the program ends.
+        index: the sound system's number for it; another one after PortAudio was started anew.
         name: as the system calls it.
         host_api: the sound system it belongs to (ALSA, Core Audio, WASAPI, ...).
         n_channels_max: channels it has, at least 1.
@@ -63,6 +64,28 @@ def match_device(devices: Sequence[InputDevice], query: str | int | None) -> Inp
             f"choose one with --device and its number:\n{_listed(by_part)}"
         )
     raise DeviceNotFoundError(f"no microphone answers to {str(query)!r}; choose one of:\n{_listed(devices)}")
+
+
+def match_same_device(devices: Sequence[InputDevice], known: InputDevice) -> InputDevice:
+    """The device that is `known` from before PortAudio was started anew, by its name and sound system.
+
+    ALSA puts the number of the card into the name, `(hw:2,0)`, and that may be another one after plugging
+    in again: it counts only where several devices differ in nothing else.
+
+    Raises:
+        DeviceNotFoundError: it is not there.
+    """
+    same_system = [device for device in devices if device.host_api == known.host_api]
+    same_name = [device for device in same_system if device.name == known.name]
+    same_model = [device for device in same_system if _without_card(device.name) == _without_card(known.name)]
+    for found in (same_name, same_model):
+        if len(found) == 1:
+            return found[0]
+    raise DeviceNotFoundError(f"{known.name!r} is not there; plug it in again")
+
+
+def _without_card(name: str) -> str:
+    return re.sub(r"\s*\(hw:\d+,\d+\)$", "", name)
 
 
 def _listed(devices: Sequence[InputDevice]) -> str:

@@ -1,15 +1,17 @@
 """Open the back end that was chosen, with the features it needs."""
 
-from engines.backend import Choice, Engine, choose
+from engines.backend import GPU_ENGINES, Choice, Engine, choose
 from engines.pack import Pack
 
 
 def open_engine(pack: Pack, requested: str = "auto", n_threads: int | None = None) -> tuple[Engine, Choice]:
     """Open an engine for a pack.
 
+    One that runs on a GPU is replaced by one that does not when it fails later; see `FallbackEngine`.
+
     Args:
         pack: the model pack.
-        requested: `auto`, `onnxruntime`, `torch` or `tensorrt`.
+        requested: `auto`, `onnxruntime`, `torch`, `tensorrt` or `tensorrt-rtx`.
         n_threads: threads of one inference; None: the back end's own choice. Torch has one number for the
             whole process.
 
@@ -20,11 +22,37 @@ def open_engine(pack: Pack, requested: str = "auto", n_threads: int | None = Non
         ConfigError: `requested` is no engine.
         EngineError: it cannot run here.
     """
-    choice = choose(requested, has_onnx_graphs=pack.has_graphs, has_weights=pack.has_weights)
+    from realtime.gpu_engine import why_not_tensorrt
+
+    choice = choose(
+        requested,
+        has_onnx_graphs=pack.has_graphs,
+        has_weights=pack.has_weights,
+        why_not_on_gpu=lambda flavour: why_not_tensorrt(pack, flavour),
+    )
+    if choice.name in GPU_ENGINES:
+        from engines.fallback import FallbackEngine
+        from realtime.gpu_engine import open_tensorrt
+
+        engine = open_tensorrt(pack, choice.name)
+        return FallbackEngine(engine, lambda: _open_on_cpu(pack, n_threads)), choice
     if choice.name == "onnxruntime":
         from engines.onnx_backend import OnnxEngine
 
         return OnnxEngine(pack, n_threads), choice
+    import torch
+
+    return _open_torch(pack, n_threads, "cuda" if torch.cuda.is_available() else "cpu"), choice
+
+
+def _open_on_cpu(pack: Pack, n_threads: int | None) -> Engine:
+    choice = choose("auto", has_onnx_graphs=pack.has_graphs, has_weights=pack.has_weights)
+    if choice.name == "torch":
+        return _open_torch(pack, n_threads, "cpu")
+    return open_engine(pack, choice.name, n_threads)[0]
+
+
+def _open_torch(pack: Pack, n_threads: int | None, device: str) -> Engine:
     import torch
 
     from engines.torch_backend import TorchEngine
@@ -32,5 +60,4 @@ def open_engine(pack: Pack, requested: str = "auto", n_threads: int | None = Non
 
     if n_threads is not None:
         torch.set_num_threads(n_threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return TorchEngine(pack, FeatureStack(pack.manifest.feature_spec), device), choice
+    return TorchEngine(pack, FeatureStack(pack.manifest.feature_spec), device)

@@ -1,4 +1,4 @@
-"""What the live path says: frames (one a hop) and phase events (one a change of phase)."""
+"""What the live path says: frames (one a hop), changes of phase, and how well it hears."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -46,3 +46,49 @@ class PhaseEvent:
     onset_sample: int
     reported_sample: int
     confidence: float
+
+
+class Condition(StrEnum):
+    """What can be wrong with the sound."""
+
+    STALLED = "stalled"
+    OVERRUNS = "overruns"
+    CLIPPING = "clipping"
+    TOO_QUIET = "too_quiet"
+    DC_OFFSET = "dc_offset"
+    HUM_50_HZ = "hum_50_hz"
+    HUM_60_HZ = "hum_60_hz"
+
+
+@dataclass(frozen=True)
+class Health:
+    """A condition begins or ends.
+
+    Attributes:
+        condition: which.
+        is_beginning: whether it begins.
+        sample: newest sample that had been heard when it was told, index at 16 kHz.
+        value: what was measured, in `unit`; see `realtime.health.RULES`.
+        unit: of the value.
+    """
+
+    condition: Condition
+    is_beginning: bool
+    sample: int
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Sound is missing.
+
+    Attributes:
+        from_sample: index, at 16 kHz, of the first sample that is missing.
+        to_sample: index of the first that is there again, or where the session ended.
+        reason: in words.
+    """
+
+    from_sample: int
+    to_sample: int
+    reason: str

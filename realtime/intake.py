@@ -1,7 +1,7 @@
 """Blocks of any rate, size and channel count in; windows at 16 kHz out."""
 
-from engines.contract import RATE_HZ
 from realtime.channels import check_channel, mono_from_samples
+from realtime.clock import live_sample_from_source
 from realtime.resample import Resampler
 from realtime.sources import AudioSource, Block
 from realtime.window import Window, WindowState, advance, gap
@@ -42,11 +42,11 @@ class Intake:
         return self._state.next_sample
 
     def push(self, block: Block) -> list[Window]:
-        """The windows that `block` completes, oldest first."""
+        """The windows that `block` completes, oldest first. An empty block may still let time go on."""
         windows: list[Window] = []
         if block.start != self._expected_start:
             windows = self.finish()
-            heard_at = (2 * block.start * RATE_HZ + self._rate_hz) // (2 * self._rate_hz)
+            heard_at = live_sample_from_source(block.start, self._rate_hz)
             # The flushed rest may be one sample longer than the stretch it came from.
             self._state = gap(self._state, max(0, heard_at - self._state.next_sample))
         self._expected_start = block.end

@@ -28,10 +28,13 @@ def listen(config: LiveConfig) -> None:
     """Listen to the microphone; where there is none, and none was asked for, to the demo breather.
 
     Raises:
-        BreathError: see `run`; the device is not there, or was lost.
+        BreathError: see `run`; the device is not there, not permitted, or was lost and did not come back.
     """
     from realtime.devices import match_device
-    from realtime.microphone import MicrophoneSource, list_devices
+    from realtime.microphone import MicrophoneOpener
+    from realtime.portaudio import list_devices
+    from realtime.quiet_libraries import quiet_libraries
+    from realtime.reconnect import LastingSource
 
     reason = ""
     try:
@@ -46,8 +49,9 @@ def listen(config: LiveConfig) -> None:
         # The demo has one channel, whatever the microphone that is missing was going to have.
         demo(replace(config, channel=None), f"{reason}. Playing the demo breather instead")
         return
-    device = match_device(devices, config.device)
-    run(config, iter([MicrophoneSource(device, min_channels=(config.channel or 0) + 1)]))
+    opener = MicrophoneOpener(config.device, min_channels=(config.channel or 0) + 1)
+    with quiet_libraries():
+        run(config, iter([LastingSource(opener, config.reconnect_s)]))
 
 
 def demo(config: LiveConfig, notice: str = "") -> None:
@@ -114,7 +118,7 @@ def run(
                     sinks = [audience.sink(facts), *writers.sinks(source)]
                     if notice and source is first:
                         sinks[0].notice(notice)
-                    session = Session(source, pipeline, sinks, config.seconds)
+                    session = Session(source, pipeline, sinks, config.seconds, config.channel)
                     sessions.append((source.name, session))
                     session.run()
     except BrokenPipeError:

@@ -1,73 +1,32 @@
-"""Microphones: the only file that imports sounddevice."""
+"""One opened microphone as a source of sound, until it is closed or lost; `reconnect` outlives the loss."""
 
-import sys
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.contract import RATE_HZ
-from engines.errors import (
-    AudioError,
-    ConfigError,
-    DeviceLostError,
-    DeviceNotFoundError,
-    RateUnsupportedError,
-)
-from realtime.devices import InputDevice, match_device
+from engines.errors import ConfigError, DeviceLostError
+from realtime import portaudio
+from realtime.devices import InputDevice, match_device, match_same_device
 from realtime.sound_queue import SoundQueue
-from realtime.sources import Block, finite_from_samples
+from realtime.sources import STALL_S, Block, finite_from_samples
+from realtime.stream_clock import now
 
 _ROOM_S = 10.0
-
-# From portaudio.h; sounddevice hands the numbers on without names.
-_INVALID_CHANNEL_COUNT = -9998
-_INVALID_RATE = -9997
-_INVALID_DEVICE = -9996
-_DEVICE_UNAVAILABLE = -9985
-
-
-def list_devices() -> list[InputDevice]:
-    """The input devices, as they were when the program first asked: PortAudio never looks again.
-
-    Raises:
-        DeviceNotFoundError: PortAudio is not installed.
-        AudioError: PortAudio does not work.
-    """
-    sd = _sounddevice()
-    with _mapped_errors(sd, "the list of devices"):
-        default_index = sd.default.device[0]
-        return [
-            InputDevice(
-                index=device["index"],
-                name=device["name"],
-                host_api=sd.query_hostapis(device["hostapi"])["name"],
-                n_channels_max=device["max_input_channels"],
-                rate_default_hz=device["default_samplerate"],
-                is_default=device["index"] == default_index,
-            )
-            for device in sd.query_devices()
-            if device["max_input_channels"] > 0
-        ]
-
-
-def find_device(query: str | int | None = None) -> InputDevice:
-    """The device of that number, or with that in its name; None is the system's default.
-
-    Raises:
-        DeviceNotFoundError: none, or more than one, answers to `query`; or PortAudio is not installed.
-    """
-    return match_device(list_devices(), query)
+_TICK_S = 0.2
+_SETTLE_S = 0.2
 
 
 class MicrophoneSource:
     """A microphone as an `AudioSource`.
 
-    Created opened but not running: `blocks` starts it, so nothing piles up before. A consumer that is late
-    gets all that waits as one block; of more than 10 s the oldest is lost, which is counted.
+    Created opened but not running: `start`, or `blocks`, starts it, so nothing piles up before. A consumer
+    that is late gets all that waits as one block; of more than 10 s the oldest is lost, which is counted.
+    When it stops delivering, empty blocks say so after 0.8 s and from then on every 0.2 s.
 
     Args:
         device: an `InputDevice`, or what `find_device` takes.
@@ -75,13 +34,14 @@ class MicrophoneSource:
         min_channels: as many channels at least; more are opened only if the device insists.
         block_s: how much sound the driver collects before it hands it over, seconds.
         stall_s: without sound from the driver for so long, the device counts as lost, seconds.
+        start_s: the same before the first sound: some devices wake up slowly, seconds.
         latency_s: asked of the driver. Its own defaults deliver blocks in bursts.
 
     Raises:
         DeviceNotFoundError: see `find_device`.
         RateUnsupportedError: the device cannot do `rate_hz`.
         ConfigError: the device has fewer than `min_channels`, or a duration is not positive.
-        AudioError: the device is busy or cannot be opened.
+        AudioError: the device is busy, not permitted, or cannot be opened.
     """
 
     is_live = True
@@ -94,21 +54,25 @@ class MicrophoneSource:
         min_channels: int = 1,
         block_s: float = 0.02,
         stall_s: float = 2.0,
+        start_s: float = 5.0,
         latency_s: float = 0.02,
     ) -> None:
-        if min(block_s, stall_s, latency_s) <= 0:
-            raise ConfigError("block_s, stall_s and latency_s are durations in seconds and must be positive")
-        found = device if isinstance(device, InputDevice) else find_device(device)
-        sd = _sounddevice()
-        self.name = found.name
-        self.rate_hz, self.n_channels = _settings(sd, found, rate_hz, min_channels)
+        if min(block_s, stall_s, start_s, latency_s) <= 0:
+            raise ConfigError(
+                "block_s, stall_s, start_s and latency_s are durations in seconds and must be positive"
+            )
+        self.device = device if isinstance(device, InputDevice) else portaudio.find_device(device)
+        self.name = self.device.name
+        self.rate_hz, self.n_channels = portaudio.choose_settings(self.device, rate_hz, min_channels)
         self._stall_s = stall_s
+        self._start_s = start_s
         self._is_closed = False
-        self._notices: list[str] = []
+        self._is_started = False
+        self._closing = threading.Lock()
         self._queue = SoundQueue(round(_ROOM_S * self.rate_hz))
-        with _mapped_errors(sd, self.name, self.rate_hz):
-            self._stream = sd.InputStream(
-                device=found.index,
+        with portaudio.mapped_errors(self.name, self.rate_hz):
+            self._stream = portaudio.sounddevice().InputStream(
+                device=self.device.index,
                 samplerate=self.rate_hz,
                 blocksize=max(1, round(block_s * self.rate_hz)),
                 channels=self.n_channels,
@@ -125,8 +89,18 @@ class MicrophoneSource:
 
     def take_notices(self) -> list[str]:
         """See `AudioSource`."""
-        notices, self._notices = self._notices, []
-        return notices
+        return []
+
+    def start(self) -> None:
+        """Let the sound come; again is fine.
+
+        Raises:
+            AudioError: the device cannot be started.
+        """
+        if not self._is_started:
+            with portaudio.mapped_errors(self.name, self.rate_hz):
+                self._stream.start()
+            self._is_started = True
 
     def blocks(self) -> Iterator[Block]:
         """See `AudioSource`.
@@ -137,30 +111,42 @@ class MicrophoneSource:
         """
         if self._is_closed:
             return
-        with _mapped_errors(_sounddevice(), self.name, self.rate_hz):
-            self._stream.start()
-        has_warned = False
+        self.start()
         end = 0
-        while (block := self._queue.take(self._stall_s)) is not None and not self._is_closed:
-            if block.start > end and not has_warned:
-                has_warned = True
-                self._notices.append(
-                    f"{self.name!r}: sound was lost, because this machine was too busy to fetch it in time; "
-                    "close other programs if this goes on"
-                )
-            end = block.end
+        n_quiet = 0
+        heard_at_s = now().steady_s
+        while not self._is_closed:
+            # Quiet is counted in waits and not by a clock, on which a suspended machine leaves a hole.
+            if not self._queue.wait(_TICK_S):
+                n_quiet += 1
+                limit_s = self._stall_s if end else self._start_s
+                if self._queue.has_ended or n_quiet >= round(limit_s / _TICK_S):
+                    break
+                if n_quiet >= round(STALL_S / _TICK_S):
+                    yield Block(end, self._no_sound())
+                continue
+            if now().steady_s - heard_at_s > STALL_S:
+                # A driver that was held up may hand over all at once what it has kept meanwhile.
+                time.sleep(_SETTLE_S)
+            block = self._queue.take(0)
+            if block is None:
+                continue
+            end, n_quiet, heard_at_s = block.end, 0, now().steady_s
             yield Block(block.start, finite_from_samples(block.samples)[0])
         if not self._is_closed:
             raise DeviceLostError(
-                f"{self.name!r} has stopped delivering sound (waited {self._stall_s:g} s); "
+                f"{self.name!r} has stopped delivering sound; "
                 "check its plug and its sound server, then start again"
             )
 
     def close(self) -> None:
-        """See `AudioSource`."""
-        self._is_closed = True
-        self._queue.end()
-        self._stream.close()
+        """See `AudioSource`. Waits for the sound system, which may be stuck."""
+        with self._closing:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._queue.end()
+            self._stream.close()
 
     def __enter__(self) -> Self:
         """Return the source itself."""
@@ -175,73 +161,56 @@ class MicrophoneSource:
     def _hear(self, heard: NDArray[np.float32], n_samples: int, time: Any, status: Any) -> None:
         self._queue.put(heard, has_lost_before=bool(status.input_overflow))
 
-
-def _sounddevice() -> Any:
-    try:
-        import sounddevice
-    except ImportError as error:
-        raise DeviceNotFoundError(
-            f"no microphone without sounddevice ({error}): pip install sounddevice"
-        ) from error
-    except OSError as error:
-        mend = (
-            "apt-get install libportaudio2" if sys.platform == "linux" else "pip install --force sounddevice"
-        )
-        raise DeviceNotFoundError(
-            f"no microphone without the PortAudio library, which is not on this machine: {mend} "
-            "(on other Linux systems the package is called portaudio); recordings and the demo work without"
-        ) from error
-    return sounddevice
+    def _no_sound(self) -> NDArray[np.float32]:
+        return np.zeros((0, self.n_channels), np.float32)
 
 
-@contextmanager
-def _mapped_errors(sd: Any, name: str, rate_hz: int | None = None) -> Iterator[None]:
-    """The one place where PortAudio's errors become ours."""
-    try:
-        yield
-    except sd.PortAudioError as error:
-        text = str(error.args[0]) if error.args else "no reason given"
-        code = error.args[1] if len(error.args) > 1 else None
-        if code == _INVALID_RATE:
-            raise RateUnsupportedError(
-                f"{name!r} does not record at {rate_hz} Hz; ask for no rate, then it gets one that it does"
-            ) from error
-        if code == _INVALID_CHANNEL_COUNT:
-            raise ConfigError(f"{name!r} has not that many channels; choose a lower --channel") from error
-        if code == _INVALID_DEVICE:
-            raise DeviceNotFoundError(
-                f"{name!r} is not there any more; list what is: breath-live devices"
-            ) from error
-        if code == _DEVICE_UNAVAILABLE:
-            raise AudioError(
-                f"{name!r} is in use by another program or was unplugged; "
-                "close that program, or choose another with --device"
-            ) from error
-        raise AudioError(
-            f"{name!r}: the sound system says: {text}; try another with --device, see breath-live devices"
-        ) from error
+class MicrophoneOpener:
+    """Opens the same microphone again and again.
 
+    Args:
+        query: what `find_device` takes. None is the system's default, whichever that is at the time.
+        min_channels: see `MicrophoneSource`.
+    """
 
-def _settings(sd: Any, device: InputDevice, rate_hz: int | None, min_channels: int) -> tuple[int, int]:
-    """The first rate and number of channels that the device takes, in our order of preference."""
-    if not 1 <= min_channels <= device.n_channels_max:
-        raise ConfigError(
-            f"{device.name!r} has {device.n_channels_max} channels, not {min_channels}; "
-            "choose a lower --channel"
-        )
-    rates = [RATE_HZ, round(device.rate_default_hz)] if rate_hz is None else [rate_hz]
-    counts = sorted({min_channels, max(2, min_channels), device.n_channels_max})
-    refusal: Exception | None = None
-    for rate in rates:
-        for n_channels in counts:
-            if n_channels > device.n_channels_max:
-                continue
+    def __init__(self, query: str | int | None = None, min_channels: int = 1) -> None:
+        self._query = query
+        self._min_channels = min_channels
+        self._device: InputDevice | None = None
+        self._rate_hz: int | None = None
+
+    def open(self) -> MicrophoneSource:
+        """Open it for the first time.
+
+        Raises:
+            AudioError, ConfigError: see `MicrophoneSource`.
+        """
+        return self._opened(portaudio.find_device(self._query))
+
+    def reopen(self) -> MicrophoneSource:
+        """Start PortAudio anew, look the device up by its name, open it at the same rate and start it.
+
+        Raises:
+            AudioError: it is not there, or not ready yet.
+            ConfigError: it has fewer channels now.
+        """
+        portaudio.restart()
+        devices = portaudio.list_devices()
+        if self._query is None or self._device is None:
+            return self._opened(match_device(devices, self._query), is_started=True)
+        return self._opened(match_same_device(devices, self._device), is_started=True)
+
+    def abandon(self) -> None:
+        """A call is stuck in PortAudio: see `portaudio.abandon`."""
+        portaudio.abandon()
+
+    def _opened(self, device: InputDevice, *, is_started: bool = False) -> MicrophoneSource:
+        source = MicrophoneSource(device, rate_hz=self._rate_hz, min_channels=self._min_channels)
+        if is_started:
             try:
-                sd.check_input_settings(device.index, n_channels, "float32", samplerate=rate)
-            except sd.PortAudioError as error:
-                refusal = error
-            else:
-                return rate, n_channels
-    assert refusal is not None
-    with _mapped_errors(sd, device.name, rates[-1]):
-        raise refusal
+                source.start()
+            except BaseException:
+                source.close()
+                raise
+        self._device, self._rate_hz = device, source.rate_hz
+        return source

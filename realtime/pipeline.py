@@ -11,6 +11,7 @@ from engines.backend import Engine
 from engines.contract import RATE_HZ
 from engines.ensemble import fuse
 from engines.errors import ConfigError
+from engines.fallback import Notifying
 from engines.latency import LatencyMeter
 from engines.manifest import Manifest
 from realtime import breaths, presence, smoothing
@@ -96,6 +97,10 @@ class Pipeline:
     def breaths_per_min(self) -> float | None:
         """Breathing rate over the last minute; None before the first complete breath."""
         return self._rate.breaths_per_min
+
+    def take_notices(self) -> list[str]:
+        """What the engine has to tell the user and did not before, oldest first."""
+        return self._engine.take_notices() if isinstance(self._engine, Notifying) else []
 
     def push(self, block: Block) -> Iterator[Step]:
         """Hear a block; one step for each window it completes.

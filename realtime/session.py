@@ -1,11 +1,13 @@
 """One session: a source is heard to its end, and every step goes to every sink."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from engines.errors import AudioError
 from engines.latency import LatencySummary
+from realtime import health
 from realtime.clock import samples_from_seconds, seconds_from_samples
-from realtime.events import Phase
+from realtime.events import Gap, Health, Phase
 from realtime.pipeline import Pipeline, Step
 from realtime.sinks.base import Sink, Status
 from realtime.sources import AudioSource
@@ -44,15 +46,22 @@ class Session:
         pipeline: made for this source.
         sinks: where the steps go; they are closed at the end, however it comes.
         max_s: stop after this much stream time, seconds; None: when the source ends.
+        channel: of the source, that is listened to; None: all.
     """
 
     def __init__(
-        self, source: AudioSource, pipeline: Pipeline, sinks: Sequence[Sink], max_s: float | None = None
+        self,
+        source: AudioSource,
+        pipeline: Pipeline,
+        sinks: Sequence[Sink],
+        max_s: float | None = None,
+        channel: int | None = None,
     ) -> None:
         self._source = source
         self._pipeline = pipeline
         self._sinks = sinks
         self._max_samples = None if max_s is None else samples_from_seconds(max_s)
+        self._health = health.HealthState.initial(source.rate_hz, channel)
         self._n_windows = 0
         self._n_phases = dict.fromkeys(Phase, 0)
 
@@ -86,12 +95,26 @@ class Session:
         )
 
     def _hear(self) -> None:
+        try:
+            self._hear_blocks()
+        except (AudioError, KeyboardInterrupt):
+            self._report(health.finish(self._health))
+            raise
+        self._report(health.finish(self._health))
+
+    def _hear_blocks(self) -> None:
         for block in self._source.blocks():
             self._pass_on_notices()
+            self._health, events = health.advance(self._health, block)
+            self._report(events)
             for step in self._pipeline.push(block):
                 self._pass_on(step)
                 if self._max_samples is not None and step.frame.end_sample >= self._max_samples:
                     return
+            is_over = self._max_samples is not None and self._pipeline.heard_samples >= self._max_samples
+            # With sound, the answer at the end is still to come.
+            if is_over and len(block.samples) == 0:
+                return
         for step in self._pipeline.finish():
             self._pass_on(step)
 
@@ -103,8 +126,13 @@ class Session:
         for sink in self._sinks:
             sink.show(step, status)
 
+    def _report(self, events: Iterable[Health | Gap]) -> None:
+        for event in events:
+            for sink in self._sinks:
+                sink.report(event)
+
     def _pass_on_notices(self) -> None:
-        for text in self._source.take_notices():
+        for text in [*self._source.take_notices(), *self._pipeline.take_notices()]:
             for sink in self._sinks:
                 sink.notice(text)
 

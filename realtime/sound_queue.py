@@ -59,6 +59,18 @@ class SoundQueue:
             self._has_ended = True
             self._changed.notify_all()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will be put."""
+        with self._changed:
+            return self._has_ended
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether sound waits, now or within `timeout_s`; after the end it returns at once."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._pending or self._has_ended, timeout_s)
+            return bool(self._pending)
+
     def take(self, timeout_s: float) -> Block | None:
         """All that waits, up to the next gap, as one block; None after `timeout_s` or after the end."""
         with self._changed:

@@ -15,6 +15,7 @@ from realtime.pacing import REAL_CLOCK, Pacer, WallClock
 
 _BLOCK_S = 0.02
 _CATCH_UP_S = 10.0
+STALL_S = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +25,14 @@ class Block:
     Attributes:
         start: index of the first sample, at the source's own rate, since the source started. Larger than
             the `end` of the block before: the samples between were lost. Never smaller.
-        samples: (n, channels) float32, full scale = [-1, 1], always finite, n >= 1.
+        samples: (n, channels) float32, full scale = [-1, 1], always finite. n = 0 only from a live source:
+            no sound has come for `STALL_S` or longer, and `start` tells how far time has gone on.
+        note: why the samples before `start` are missing, for people; empty: the machine was too busy.
     """
 
     start: int
     samples: NDArray[np.float32]
+    note: str = ""
 
     @property
     def end(self) -> int:

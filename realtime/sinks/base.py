@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from realtime.events import Gap, Health
 from realtime.pipeline import Step
 
 
@@ -32,6 +33,13 @@ class Sink(Protocol):
 
     def show(self, step: Step, status: Status) -> None:
         """Take in one step.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+
+    def report(self, event: Health | Gap) -> None:
+        """Take in how well the sound is heard.
 
         Raises:
             OutputError: it cannot be written.

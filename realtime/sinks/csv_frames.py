@@ -4,6 +4,7 @@ import csv
 import io
 
 from realtime.clock import seconds_from_samples
+from realtime.events import Gap, Health
 from realtime.pipeline import Step
 from realtime.sinks.base import Status
 from realtime.sinks.output import LineOutput
@@ -31,6 +32,9 @@ class CsvSink:
         time_s = seconds_from_samples(frame.end_sample)
         row = [str(time_s), f"{frame.prob_exhale:.6f}", frame.phase.value, *self._file]
         self._output.write_line(_csv_line(row))
+
+    def report(self, event: Health | Gap) -> None:
+        """Rows are answers only."""
 
     def notice(self, text: str) -> None:
         """Notices are for people."""

@@ -3,9 +3,10 @@
 import click
 
 from realtime.clock import seconds_from_samples
-from realtime.events import Phase, PhaseEvent
+from realtime.events import Condition, Gap, Health, Phase, PhaseEvent
 from realtime.pipeline import Step
 from realtime.sinks.base import Status
+from realtime.sinks.health_words import sentence_from_health
 from realtime.sinks.output import LineOutput
 
 PHASE_WORDS = {Phase.INHALE: "inhale", Phase.EXHALE: "exhale", Phase.NONE: "no breath"}
@@ -25,6 +26,11 @@ class LinesSink:
         """See `Sink`."""
         if step.event is not None and self._output is not None:
             self._output.write_line(line_from_event(step.event))
+
+    def report(self, event: Health | Gap) -> None:
+        """Tell what begins to be wrong, as a notice; a source tells itself that it delivers no sound."""
+        if isinstance(event, Health) and event.is_beginning and event.condition is not Condition.STALLED:
+            self.notice(sentence_from_health(event))
 
     def notice(self, text: str) -> None:
         """See `Sink`."""

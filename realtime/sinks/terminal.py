@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 
 from engines.contract import RATE_HZ
-from realtime.events import Phase
+from realtime.events import Gap, Health, Phase
 from realtime.pipeline import Step
 from realtime.sinks.base import Status
 from realtime.sinks.terminal_view import Facts, View, printable
@@ -18,6 +19,7 @@ from realtime.sinks.trace import extended
 
 REDRAWS_PER_S = 15
 _FULL_SCALE = 0.999
+_MOST_NOTICES = 100
 
 
 class Screen:
@@ -35,7 +37,7 @@ class Screen:
         self.n_redraws = 0
         self._console = console
         self._current_view: Callable[[], View] | None = None
-        self._notices: list[str] = []
+        self._notices: deque[str] = deque(maxlen=_MOST_NOTICES)
         # Not redirected: what others write to the standard streams is data, and none of ours to touch.
         self._live = Live(
             console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
@@ -123,6 +125,12 @@ class TerminalSink:
             is_clipping=bool(np.abs(step.newest).max(initial=0.0) >= _FULL_SCALE),
             trace=extended(view.trace, step.frame, view.facts.hop_samples),
         )
+
+    def report(self, event: Health | Gap) -> None:
+        """See `Sink`."""
+        if isinstance(event, Health):
+            others = [known for known in self._view.health if known.condition is not event.condition]
+            self._view = replace(self._view, health=(*others, event) if event.is_beginning else tuple(others))
 
     def notice(self, text: str) -> None:
         """See `Sink`."""

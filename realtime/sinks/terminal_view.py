@@ -7,9 +7,10 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from engines.contract import RATE_HZ
-from realtime.events import Frame, Phase
+from realtime.events import Frame, Health, Phase
 from realtime.sinks.base import Status
 from realtime.sinks.glyphs import BIG_WORDS, MARKS, STRIP_MARKS, big_rows, big_width
+from realtime.sinks.health_words import label_from_health
 from realtime.sinks.trace import COLUMN_SAMPLES, COLUMNS_PER_CELL, Column, cells_from_trace
 
 # Blue and orange stay apart for the colour-blind, on dark and on light backgrounds.
@@ -52,6 +53,7 @@ class View:
         is_clipping: whether the newest sound reaches full scale.
         trace: P(exhale) so far.
         notices: warnings, oldest first.
+        health: what is wrong with the sound now, oldest first.
     """
 
     facts: Facts
@@ -61,6 +63,7 @@ class View:
     is_clipping: bool = False
     trace: tuple[Column, ...] = ()
     notices: tuple[str, ...] = ()
+    health: tuple[Health, ...] = ()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Fill the terminal."""
@@ -80,6 +83,8 @@ def lines_from_view(view: View, width: int, height: int) -> list[Text]:
         top.append(_confidence(view, width))
     top += [_level(view, width), *spacer]
     bottom = _stats(view, width, 3 if height >= 12 else 1)
+    if view.health or is_roomy:
+        bottom.append(_health(view, width))
     bottom += _notices(view, width, 3 if is_roomy else 1)
     bottom += [_footer(width)]
     has_axis = height >= 14
@@ -193,6 +198,12 @@ def _stats(view: View, width: int, max_lines: int) -> list[Text]:
         else:
             lines.append(f" {part}")
     return [_short(line, width) for line in lines[:max_lines]]
+
+
+def _health(view: View, width: int) -> Text:
+    if not view.health:
+        return _short(" sound ok", width, "dim")
+    return _short(" ! " + " · ".join(map(label_from_health, view.health)), width, "bold red")
 
 
 def _notices(view: View, width: int, max_lines: int) -> list[Text]:

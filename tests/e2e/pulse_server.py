@@ -13,6 +13,7 @@ RATE_HZ = 16_000
 _START_LIMIT_S = 20.0
 _SETTLE_S = 2.2
 _SINK = "vmic"
+_SINK_MODULE = ["module-null-sink", f"sink_name={_SINK}", f"rate={RATE_HZ}", "channels=1", "format=s16le"]
 
 
 @dataclass
@@ -41,14 +42,41 @@ class VirtualMicrophone:
         self._children.append(child)
         return child
 
+    def keep_clock_fine(self) -> None:
+        """A reader that wants little latency keeps the clock of the silent loudspeaker fine-grained."""
+        source = [f"--device={_SINK}.monitor", "--latency-msec=10"]
+        self.start(["parec", *source, f"--rate={RATE_HZ}", "--channels=1", "--raw"])
+
+    def unplug_source(self) -> None:
+        """The microphone goes, and what plays into it ends; the sound server stays."""
+        self._ask_server("unload-module", _SINK_MODULE[0])
+
+    def replug_source(self) -> None:
+        """The microphone comes back, silent."""
+        self._ask_server("load-module", *_SINK_MODULE)
+        self.keep_clock_fine()
+
+    def freeze(self) -> None:
+        """The sound server stops answering, as a driver that is stuck."""
+        self.server.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It answers again."""
+        self.server.send_signal(signal.SIGCONT)
+
     def unplug(self) -> None:
         """The whole server goes, as if the cable was pulled."""
         _ended(self.server)
 
     def end(self) -> None:
         """End everything that was started."""
+        if self.server.poll() is None:
+            self.thaw()
         for child in (*self._children, self.server):
             _ended(child)
+
+    def _ask_server(self, *request: str) -> None:
+        subprocess.run(["pactl", *request], env=self.env, check=True, capture_output=True, timeout=20)
 
 
 def started(folder: Path) -> VirtualMicrophone:
@@ -69,7 +97,7 @@ def started(folder: Path) -> VirtualMicrophone:
             "-L",
             "module-native-protocol-unix",
             "-L",
-            f"module-null-sink sink_name={_SINK} rate={RATE_HZ} channels=1 format=s16le",
+            " ".join(_SINK_MODULE),
         ],
         env=env,
         stdin=subprocess.DEVNULL,
@@ -79,17 +107,7 @@ def started(folder: Path) -> VirtualMicrophone:
     microphone = VirtualMicrophone(env, server)
     try:
         _wait_until_ready(microphone, folder)
-        # A reader that wants little latency keeps the clock of the silent loudspeaker fine-grained.
-        microphone.start(
-            [
-                "parec",
-                f"--device={_SINK}.monitor",
-                "--latency-msec=10",
-                f"--rate={RATE_HZ}",
-                "--channels=1",
-                "--raw",
-            ]
-        )
+        microphone.keep_clock_fine()
         time.sleep(_SETTLE_S)
     except BaseException:
         microphone.end()

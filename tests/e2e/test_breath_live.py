@@ -77,6 +77,7 @@ def test_an_unplugged_microphone_ends_with_a_summary_and_exit_code_3(
     frames = tmp_path / "frames.csv"
     virtual_microphone.play(breathing_wav)
     command = [*LIVE, "--device", "pulse", "--pack", str(tiny_pack), "--frames", str(frames)]
+    command += ["--reconnect-seconds", "0"]
     env = virtual_microphone.env | {"XDG_CONFIG_HOME": os.devnull}
     child = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:

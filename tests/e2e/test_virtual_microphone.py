@@ -1,5 +1,6 @@
 """The microphone for real: a sound server, PortAudio, and what was played compared with what was heard."""
 
+import csv
 import json
 import os
 import subprocess
@@ -31,6 +32,8 @@ try:
     with MicrophoneSource("pulse", **json.loads(sys.argv[3])) as source:
         said |= {"rate_hz": source.rate_hz, "n_channels": source.n_channels, "name": source.name}
         for block in source.blocks():
+            if not len(block.samples):
+                continue
             if not pieces:
                 print("hearing", flush=True)
             pieces.append(block.samples)
@@ -132,7 +135,7 @@ def test_what_a_device_cannot_do_is_said(virtual_microphone: VirtualMicrophone, 
 
 def test_the_list_names_the_virtual_microphone(virtual_microphone: VirtualMicrophone) -> None:
     program = (
-        "from realtime.microphone import list_devices, find_device\n"
+        "from realtime.portaudio import list_devices, find_device\n"
         "print([(d.name, d.n_channels_max > 0, d.rate_default_hz > 0) for d in list_devices()])\n"
         "print(find_device('puls').name, find_device(find_device('pulse').index).name)\n"
     )
@@ -146,6 +149,21 @@ def test_the_list_names_the_virtual_microphone(virtual_microphone: VirtualMicrop
     listed, found = done.stdout.splitlines()
     assert "('pulse', True, True)" in listed
     assert found == "pulse pulse"
+
+
+def test_the_command_lists_rates_and_marks_the_default(virtual_microphone: VirtualMicrophone) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "realtime.cli", "devices"],
+        env=virtual_microphone.env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = list(csv.DictReader(done.stdout.splitlines(), delimiter="\t"))
+    (pulse,) = [row for row in rows if row["name"] == "pulse"]
+    assert {"8000", "16000", "44100", "48000", "192000"} <= set(pulse["rates_hz"].split())
+    assert [row["default"] for row in rows].count("default") == 1
+    assert done.stderr == ""
 
 
 def test_without_a_sound_server_the_device_is_not_found(tmp_path: Path) -> None:

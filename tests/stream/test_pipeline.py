@@ -144,6 +144,9 @@ def test_a_session_closes_its_sinks_also_when_the_engine_fails(pack, engine, bre
         def show(self, step, status):
             pass
 
+        def report(self, event):
+            pass
+
         def notice(self, text):
             pass
 

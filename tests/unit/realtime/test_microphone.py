@@ -69,7 +69,7 @@ def test_without_portaudio_the_error_names_the_package() -> None:
         "        if name == 'sounddevice': raise OSError('PortAudio library not found')\n"
         "sys.meta_path.insert(0, Missing())\n"
         "from engines.errors import DeviceNotFoundError\n"
-        "from realtime.microphone import list_devices\n"
+        "from realtime.portaudio import list_devices\n"
         "try: list_devices()\n"
         "except DeviceNotFoundError as error: print(error)\n"
     )

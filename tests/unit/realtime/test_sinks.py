@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from engines.errors import OutputError
-from realtime.events import Frame, Phase, PhaseEvent
+from realtime.events import Condition, Frame, Gap, Health, Phase, PhaseEvent
 from realtime.pipeline import Step
 from realtime.sinks.base import Status
 from realtime.sinks.csv_frames import CsvSink, write_header
@@ -40,6 +40,34 @@ def test_an_event_is_exactly_the_promised_line(tmp_path):
         '{"event":"phase","phase":"inhale","onset_s":1.2,"reported_s":1.5,"confidence":0.93}\n'
     )
     output.close()
+
+
+CLIPPING = Health(Condition.CLIPPING, True, 48_000, 3.14159, "%")
+
+
+def test_health_and_gaps_are_exactly_the_promised_lines(tmp_path):
+    path = tmp_path / "events.jsonl"
+    output = LineOutput(str(path))
+    JsonlSink(output).report(CLIPPING)
+    JsonlSink(output, "a.wav").report(Gap(16_000, 24_000, "device lost"))
+    JsonlSink(output).report(Health(Condition.TOO_QUIET, False, 64_000, -58.0, "dBFS"))
+    assert path.read_text() == (
+        '{"event":"health","condition":"clipping","state":"begins","time_s":3.0,"value":3.1416,"unit":"%"}\n'
+        '{"event":"gap","from_s":1.0,"to_s":1.5,"reason":"device lost","file":"a.wav"}\n'
+        '{"event":"health","condition":"too_quiet","state":"ends","time_s":4.0,"value":-58.0,"unit":"dBFS"}\n'
+    )
+    output.close()
+
+
+def test_people_who_read_lines_are_told_what_begins_to_be_wrong(capfdbinary):
+    sink = LinesSink(None)
+    sink.report(CLIPPING)
+    sink.report(Health(Condition.CLIPPING, False, 64_000, 0.0, "%"))
+    # Of these two the source itself tells more.
+    sink.report(Health(Condition.STALLED, True, 64_000, 0.8, "s"))
+    sink.report(Gap(16_000, 24_000, "device lost"))
+    (line,) = capfdbinary.readouterr().err.decode().splitlines()
+    assert line.startswith("breath-live: too loud: 3.1 % of the samples")
 
 
 def test_frames_are_exactly_the_promised_rows(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from realtime.events import Frame, Phase, PhaseEvent
+from realtime.events import Condition, Frame, Health, Phase, PhaseEvent
 from realtime.pipeline import Step
 from realtime.sinks.base import Status
 from realtime.sinks.glyphs import big_rows
@@ -74,6 +74,27 @@ def test_what_matters_is_there_at_every_size(width, height, phase):
         assert "engine onnxruntime" in text
     else:
         assert {"inhale": "● INHALE", "exhale": "○ EXHALE", "none": "- NO BREATH"}[phase] in text
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES + ODD_SIZES)
+def test_what_is_wrong_with_the_sound_is_there_until_it_ends(width, height):
+    sink = TerminalSink(_still_screen(), FACTS, clock_s=lambda: 0.0)
+    sink.show(_step(16000), STATUS)
+    events = [Health(condition, True, 0, 3.14, "") for condition in Condition]
+    for event in events:
+        sink.report(event)
+    lines = lines_from_view(sink.view(), width, height)
+    assert len(lines) <= height
+    assert all(cell_len(line.plain) <= width for line in lines)
+    if (width, height) in SIZES:
+        assert any(line.plain.startswith(" ! no sound · 3 samples lost") for line in lines)
+    for event in events[1:]:
+        sink.report(Health(event.condition, False, 0, 0.0, ""))
+    assert sink.view().health == (events[0],)
+    sink.report(Health(Condition.STALLED, False, 0, 0.0, ""))
+    text = "\n".join(line.plain for line in lines_from_view(sink.view(), width, height))
+    assert "no sound" not in text
+    assert "sound ok" in text or height < 20 or width < 9
 
 
 def test_phases_differ_in_shape_and_not_only_in_colour():

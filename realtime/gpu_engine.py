@@ -1,0 +1,126 @@
+"""Open the networks on a GPU, with the features where they can be computed."""
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.engine_cache import BatchProfile, build_command, default_root, find_engine, read_plans
+from engines.errors import BackendUnavailableError, EngineError
+from engines.gpu import Gpu, usable_gpu
+from engines.pack import FEATURES_GRAPH, Pack
+from engines.tensorrt_api import INSTALL, MODULES, TensorRtApi, is_installed, load_api
+
+if TYPE_CHECKING:
+    from engines.tensorrt_backend import TensorRtEngine
+
+
+def why_not_tensorrt(pack: Pack, flavour: str, root: Path | None = None) -> str:
+    """What keeps a flavour of TensorRT from running this pack here; empty: nothing.
+
+    The GPU is asked for first: without one, TensorRT is not even imported.
+    """
+    try:
+        gpu = usable_gpu()
+        if not is_installed(flavour):
+            return f"{MODULES[flavour]} is not installed; {INSTALL[flavour]}"
+        _plans(pack, load_api(flavour), gpu, root)
+        if not has_torch_with_cuda() and not pack.has_graphs:
+            return "torch sees no GPU and the pack holds no graphs, so nothing can compute the features"
+    except EngineError as error:
+        return str(error)
+    return ""
+
+
+def open_tensorrt(pack: Pack, flavour: str, root: Path | None = None) -> "TensorRtEngine":
+    """Open the engine that was built last for this pack, library and GPU.
+
+    Args:
+        pack: the model pack.
+        flavour: `tensorrt` or `tensorrt-rtx`.
+        root: folder of the engines; None: the user's own cache.
+
+    Raises:
+        BackendUnavailableError: no usable GPU, no TensorRT, or nothing to own its memory.
+        EngineMissingError: nothing was built.
+        EngineMismatchError: what was built is for something else, or damaged.
+        EngineError: the GPU or the library failed.
+    """
+    gpu = usable_gpu()
+    api = load_api(flavour)
+    plans, batch = _plans(pack, api, gpu, root)
+    return open_plans(pack, api, plans, batch)
+
+
+def open_plans(
+    pack: Pack,
+    api: TensorRtApi,
+    plans: Mapping[str, bytes],
+    batch: BatchProfile,
+    *,
+    has_stage_times: bool = False,
+) -> "TensorRtEngine":
+    """Open built networks; only where there is a usable GPU.
+
+    With torch on the GPU the features are computed there, without it on the CPU by their graph.
+
+    Raises:
+        BackendUnavailableError: there is neither torch with CUDA nor pycuda.
+        EngineError: see `TensorRtEngine`.
+    """
+    from engines.device_memory import DeviceMemory, PycudaMemory, TorchMemory
+    from engines.front_end import AudioFrontEnd, FrontEnd, ImagesFrontEnd
+    from engines.tensorrt_backend import TensorRtEngine
+
+    memory: DeviceMemory
+    front_end: FrontEnd
+    if has_torch_with_cuda():
+        from realtime.features.stack import FeatureStack
+
+        memory = torch_memory = TorchMemory()
+        features = FeatureStack(pack.manifest.feature_spec).eval().to("cuda")
+        front_end = AudioFrontEnd(torch_memory, features, batch.largest)
+    else:
+        from engines.onnx_backend import open_session
+
+        session = open_session(pack.path / FEATURES_GRAPH)
+
+        def host_features(windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            images, scalars = session.run(None, {"windows": windows})
+            return images, scalars
+
+        memory = PycudaMemory()
+        front_end = ImagesFrontEnd(memory, host_features, batch.largest)
+    return TensorRtEngine(api, plans, memory, front_end, batch, has_stage_times=has_stage_times)
+
+
+def has_torch_with_cuda() -> bool:
+    """Whether torch is installed, was built for CUDA and sees a GPU; it is imported for this."""
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "torchaudio")):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _plans(
+    pack: Pack, api: TensorRtApi, gpu: Gpu, root: Path | None
+) -> tuple[dict[str, bytes], BatchProfile]:
+    mend = build_command(pack.path, api.flavour)
+    engine = find_engine(
+        root or default_root(),
+        pack_sha256=pack.sha256,
+        flavour=api.flavour,
+        version=api.version,
+        gpu=gpu.label,
+        mend=mend,
+    )
+    plans = read_plans(engine, wanted=engine.manifest.key, mend=mend)
+    if set(plans) != {network.name for network in pack.manifest.networks}:
+        raise BackendUnavailableError(f"the engine in {engine.path} lacks a network. Build it again: {mend}")
+    return {
+        network.name: plans[network.name] for network in pack.manifest.networks
+    }, engine.manifest.key.batch
