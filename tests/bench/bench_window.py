@@ -1,6 +1,6 @@
 """Time one window, features and both networks, and the replay of a recording. Run it on an idle machine.
 
-    python tests/bench/bench_window.py [--pack PACK] [--engine NAME] [--windows N] [--json FILE]
+python tests/bench/bench_window.py [--pack PACK] [--engine NAME] [--windows N] [--json FILE]
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
     print(f"{choice.name} on {platform.processor() or platform.machine()}, {os.cpu_count()} cores")
     for stage, summary in stages.items():
         print(
-            f"{stage:>10}: median {summary.p50_ms:6.2f} ms   p90 {summary.p90_ms:6.2f}   p99 {summary.p99_ms:6.2f}"
+            f"{stage:>10}: p50 {summary.p50_ms:6.2f} ms, p90 {summary.p90_ms:6.2f}, p99 {summary.p99_ms:6.2f}"
         )
     print(f"    replay: {REPLAY_S / replay_s:.1f} times real time at a hop of 0.1 s")
     if arguments.json:

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,7 +82,7 @@ def test_properties(inputs, time_constant_s, hysteresis, min_phase_s):
     events = events_of(outputs)
     for shown in outputs:
         assert 0 <= shown.confidence <= 1
-    for before, after in zip(events, events[1:], strict=False):
+    for before, after in itertools.pairwise(events):
         assert before.phase is not after.phase
         assert after.reported_sample - before.reported_sample >= min_phase_s * RATE_HZ
         assert before.reported_sample <= after.onset_sample <= after.reported_sample
