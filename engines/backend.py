@@ -1,6 +1,7 @@
 """The Engine protocol, and the choice of a back end with its reason."""
 
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from engines.errors import BackendUnavailableError, ConfigError
 
-ENGINES: tuple[str, ...] = ("tensorrt", "onnxruntime", "torch")
+GPU_ENGINES: tuple[str, ...] = ("tensorrt", "tensorrt-rtx")
+ENGINES: tuple[str, ...] = (*GPU_ENGINES, "onnxruntime", "torch")
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,21 @@ class Choice:
     reason: str
 
 
-def choose(requested: str, *, has_onnx_graphs: bool, has_weights: bool) -> Choice:
-    """Choose the back end.
+def choose(
+    requested: str,
+    *,
+    has_onnx_graphs: bool,
+    has_weights: bool,
+    why_not_on_gpu: Callable[[str], str] | None = None,
+) -> Choice:
+    """Choose the back end: TensorRT where it can run, else ONNX Runtime, else torch.
 
     Args:
         requested: `auto` or one of `ENGINES`.
         has_onnx_graphs: the pack holds the three ONNX graphs.
         has_weights: the pack holds weights that torch can load.
+        why_not_on_gpu: what keeps one of `GPU_ENGINES` from running here, empty for nothing; None: they are
+            not considered.
 
     Raises:
         ConfigError: `requested` is not a name of an engine.
@@ -78,8 +88,8 @@ def choose(requested: str, *, has_onnx_graphs: bool, has_weights: bool) -> Choic
     """
     if requested not in ("auto", *ENGINES):
         raise ConfigError(f"unknown engine {requested!r}; choose auto, {', '.join(ENGINES)}")
-    missing = {
-        "tensorrt": "this version builds no TensorRT engines yet; use --engine onnxruntime",
+    asked = [name for name in GPU_ENGINES if requested in ("auto", name)]
+    missing = {name: why_not_on_gpu(name) if why_not_on_gpu else "not considered here" for name in asked} | {
         "onnxruntime": _missing_for_onnxruntime(has_onnx_graphs),
         "torch": _missing_for_torch(has_weights),
     }
@@ -87,15 +97,22 @@ def choose(requested: str, *, has_onnx_graphs: bool, has_weights: bool) -> Choic
         if missing[requested]:
             raise BackendUnavailableError(f"engine {requested!r} cannot run: {missing[requested]}")
         return Choice(requested, "as asked for")
-    for name in ("onnxruntime", "torch"):
+    for name in ENGINES:
         if not missing[name]:
-            passed_over = [
-                f"{other} passed over: {missing[other]}" for other in ("onnxruntime",) if missing[other]
-            ]
-            return Choice(name, "; ".join(passed_over) or "the fastest that runs on this machine")
+            better = ENGINES[: ENGINES.index(name)] if why_not_on_gpu else ("onnxruntime",)
+            reason = _passed_over({other: missing[other] for other in better if other != name})
+            return Choice(name, reason or "the fastest that runs on this machine")
     raise BackendUnavailableError(
         "no engine can run this pack: " + "; ".join(f"{name}: {missing[name]}" for name in ENGINES)
     )
+
+
+def _passed_over(missing: dict[str, str]) -> str:
+    """What is wrong with each, said once where it is the same."""
+    names: dict[str, list[str]] = {}
+    for name, reason in missing.items():
+        names.setdefault(reason, []).append(name)
+    return "; ".join(f"{' and '.join(group)} passed over: {reason}" for reason, group in names.items())
 
 
 def _missing_for_onnxruntime(has_onnx_graphs: bool) -> str:
@@ -107,8 +124,11 @@ def _missing_for_onnxruntime(has_onnx_graphs: bool) -> str:
 
 
 def _missing_for_torch(has_weights: bool) -> str:
-    if importlib.util.find_spec("torch") is None:
-        return "torch is not installed; pip install 'breath[train]'"
+    absent = [
+        name for name in ("torch", "torchaudio", "safetensors") if importlib.util.find_spec(name) is None
+    ]
+    if absent:
+        return f"{', '.join(absent)} not installed; pip install 'breath[train]'"
     if not has_weights:
         return "the pack holds no weights for torch, only graphs; use --engine onnxruntime"
     return ""

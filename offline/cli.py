@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from engines.spec import NARROWBAND, FeatureSpec
+from offline.build_command import build
 from offline.cli_options import (
     FOLDER,
     data_option,
@@ -41,6 +42,7 @@ def main() -> None:
 
 
 main.add_command(compose)
+main.add_command(build)
 
 
 @main.command()

@@ -1,0 +1,238 @@
+"""Memory and stream of the GPU: one seam, two owners.
+
+Torch owns them where torch computes the features; pycuda owns them in a process without torch. Never both:
+each would bring its own idea of the current context. pycuda uses the device's primary context, the one that
+every other CUDA library of the process shares.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.errors import BackendUnavailableError, EngineError
+
+Floats = NDArray[np.float32]
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceArray:
+    """float32 on the GPU, contiguous; valid until its memory is closed.
+
+    Attributes:
+        shape: of the whole array; the first axis is the window.
+        address: of the first number, for TensorRT.
+        owner: what torch or pycuda gave out: the tensor, or the allocation.
+    """
+
+    shape: tuple[int, ...]
+    address: int
+    owner: Any
+
+
+class DeviceMemory(Protocol):
+    """Allocations and one stream, not the default one.
+
+    Every call raises EngineError where CUDA reports an error. It reports late: an error in what was enqueued
+    comes with the next call, `synchronise` at the latest.
+    """
+
+    @property
+    def stream_handle(self) -> int:
+        """The stream as TensorRT takes it."""
+
+    def allocate(self, shape: tuple[int, ...]) -> DeviceArray:
+        """An array on the device, not filled."""
+
+    def page_locked(self, shape: tuple[int, ...]) -> Floats:
+        """An array of the host that the device reads and writes without the processor; zeros."""
+
+    def upload(self, host: Floats, device: DeviceArray) -> None:
+        """Enqueue a copy of the page-locked `host` to the first rows of `device`."""
+
+    def download(self, device: DeviceArray, host: Floats) -> None:
+        """Enqueue a copy of the first rows of `device` to the page-locked `host`."""
+
+    def synchronise(self) -> None:
+        """Wait until all that was enqueued is done."""
+
+    def capture(self, enqueue: Callable[[], None]) -> Callable[[], None] | None:
+        """Record what `enqueue` enqueues instead of running it.
+
+        Returns:
+            A function that enqueues all of it at once; None where the owner knows no graphs.
+        """
+
+    def close(self) -> None:
+        """Free everything; closing twice is fine."""
+
+
+class TorchMemory:
+    """Memory and stream of torch, on its current CUDA device; see `DeviceMemory`."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self._torch = torch
+        self._pinned: dict[int, Any] = {}
+        with _checked("torch cannot use the GPU"):
+            self.stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+    @property
+    def stream_handle(self) -> int:
+        """See `DeviceMemory`."""
+        return int(self.stream.cuda_stream)
+
+    def allocate(self, shape: tuple[int, ...]) -> DeviceArray:
+        """See `DeviceMemory`."""
+        with _checked(f"allocation of {shape}"):
+            tensor = self._torch.empty(shape, dtype=self._torch.float32, device="cuda")
+        return DeviceArray(shape, tensor.data_ptr(), tensor)
+
+    def page_locked(self, shape: tuple[int, ...]) -> Floats:
+        """See `DeviceMemory`."""
+        with _checked(f"page-locked allocation of {shape}"):
+            tensor = self._torch.zeros(shape, dtype=self._torch.float32, pin_memory=True)
+        # The array does not keep the tensor's memory page-locked by itself.
+        self._pinned[tensor.data_ptr()] = tensor
+        host: Floats = tensor.numpy()
+        return host
+
+    def upload(self, host: Floats, device: DeviceArray) -> None:
+        """See `DeviceMemory`."""
+        with _checked("upload"), self._torch.cuda.stream(self.stream):
+            device.owner[: len(host)].copy_(self._torch.from_numpy(host), non_blocking=True)
+
+    def download(self, device: DeviceArray, host: Floats) -> None:
+        """See `DeviceMemory`."""
+        with _checked("download"), self._torch.cuda.stream(self.stream):
+            self._torch.from_numpy(host).copy_(device.owner[: len(host)], non_blocking=True)
+
+    def synchronise(self) -> None:
+        """See `DeviceMemory`."""
+        with _checked("work"):
+            self.stream.synchronize()
+
+    def capture(self, enqueue: Callable[[], None]) -> Callable[[], None] | None:
+        """See `DeviceMemory`."""
+        graph = self._torch.cuda.CUDAGraph()
+        with _checked("capture"), self._torch.cuda.graph(graph, stream=self.stream):
+            enqueue()
+
+        def launch() -> None:
+            with _checked("launch of the graph"), self._torch.cuda.stream(self.stream):
+                graph.replay()
+
+        return launch
+
+    def close(self) -> None:
+        """See `DeviceMemory`."""
+        if self.stream is None:
+            return
+        with _told("torch"):
+            self.stream.synchronize()
+        self.stream = None
+        self._pinned.clear()
+
+
+class PycudaMemory:
+    """Memory and stream of pycuda in the primary context of GPU 0; see `DeviceMemory`. Knows no graphs.
+
+    Raises:
+        BackendUnavailableError: pycuda is not installed.
+        EngineError: CUDA reports an error.
+    """
+
+    def __init__(self) -> None:
+        try:
+            import pycuda.driver as cuda
+        except ImportError as error:
+            raise BackendUnavailableError(
+                f"neither torch with CUDA nor pycuda is there ({error}); pip install 'breath[gpu]'"
+            ) from error
+        self._cuda = cuda
+        self._allocations: list[Any] = []
+        with _checked("pycuda cannot use the GPU"):
+            cuda.init()
+            self._context: Any = cuda.Device(0).retain_primary_context()
+            self._context.push()
+            try:
+                self._stream: Any = cuda.Stream()
+            except BaseException:
+                self._context.pop()
+                raise
+
+    @property
+    def stream_handle(self) -> int:
+        """See `DeviceMemory`."""
+        return int(self._stream.handle)
+
+    def allocate(self, shape: tuple[int, ...]) -> DeviceArray:
+        """See `DeviceMemory`."""
+        with _checked(f"allocation of {shape}"):
+            allocation = self._cuda.mem_alloc(4 * int(np.prod(shape)))
+        self._allocations.append(allocation)
+        return DeviceArray(shape, int(allocation), allocation)
+
+    def page_locked(self, shape: tuple[int, ...]) -> Floats:
+        """See `DeviceMemory`."""
+        with _checked(f"page-locked allocation of {shape}"):
+            host: Floats = self._cuda.pagelocked_zeros(shape, np.float32)
+        return host
+
+    def upload(self, host: Floats, device: DeviceArray) -> None:
+        """See `DeviceMemory`."""
+        with _checked("upload"):
+            self._cuda.memcpy_htod_async(device.address, host, self._stream)
+
+    def download(self, device: DeviceArray, host: Floats) -> None:
+        """See `DeviceMemory`."""
+        with _checked("download"):
+            self._cuda.memcpy_dtoh_async(host, device.address, self._stream)
+
+    def synchronise(self) -> None:
+        """See `DeviceMemory`."""
+        with _checked("work"):
+            self._stream.synchronize()
+
+    def capture(self, enqueue: Callable[[], None]) -> Callable[[], None] | None:
+        """See `DeviceMemory`."""
+        return None
+
+    def close(self) -> None:
+        """See `DeviceMemory`."""
+        if self._context is None:
+            return
+        context, self._context = self._context, None
+        for allocation in self._allocations:
+            with _told("pycuda"):
+                allocation.free()
+        self._allocations.clear()
+        self._stream = None
+        with _told("pycuda"):
+            context.pop()
+
+
+@contextlib.contextmanager
+def _checked(what: str) -> Iterator[None]:
+    """Torch raises RuntimeError, pycuda a class of its own below Exception; neither leaves this module."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:
+        raise EngineError(f"the GPU failed in {what}: {error}") from error
+
+
+@contextlib.contextmanager
+def _told(owner: str) -> Iterator[None]:
+    """Freeing after a failure fails too, which must not hide the failure."""
+    try:
+        yield
+    except Exception as error:
+        _LOGGER.debug("%s could not free what it held: %s", owner, error)

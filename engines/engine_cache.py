@@ -1,0 +1,259 @@
+"""The cache of built engines: one folder each, with a sidecar manifest, written as a whole or not at all.
+
+    <root>/<name of the key>/engine.json     what it was built from, by what, for what; hashes of the files
+    <root>/<name of the key>/cnn8.engine     one plan per network
+    <root>/<name of the key>.lock            held while it is built
+    <root>/<flavour, version, GPU>.timing    what TensorRT measured, so that the next build is faster
+
+An engine runs only with the weights, the version and the GPU that it was built for, so all of them are in the
+key, and again in the manifest: a folder that was renamed or copied from elsewhere is still found out.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from engines.errors import ConfigError, EngineMismatchError, EngineMissingError, OutputError
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "engine.json"
+Precision = Literal["fp32", "fp16"]
+
+
+class BatchProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Smallest, likeliest and largest number of windows in one inference."""
+
+    smallest: int
+    likeliest: int
+    largest: int
+
+    @classmethod
+    def parse(cls, text: str) -> "BatchProfile":
+        """From `MIN:OPT:MAX`, or one number for all three.
+
+        Raises:
+            ConfigError: it is not that, or the numbers are not in order.
+        """
+        parts = text.split(":")
+        parts = parts * 3 if len(parts) == 1 else parts
+        if len(parts) != 3 or not all(re.fullmatch(r"[0-9]{1,5}", part) for part in parts):
+            raise ConfigError(f"--batch {text!r} is not MIN:OPT:MAX; for a live stream choose 1:1:1")
+        smallest, likeliest, largest = map(int, parts)
+        if not 1 <= smallest <= likeliest <= largest:
+            raise ConfigError(f"--batch {text!r} is not in order: 1 <= MIN <= OPT <= MAX must hold")
+        return cls(smallest, likeliest, largest)
+
+    def __str__(self) -> str:
+        return f"{self.smallest}:{self.likeliest}:{self.largest}"
+
+
+class EngineKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that makes one engine another one.
+
+    Attributes:
+        pack_sha256: of the pack's manifest, and by the hashes in there of its weights and graphs.
+        flavour: `tensorrt` or `tensorrt-rtx`.
+        version: of that library, in full.
+        gpu: `engines.gpu.Gpu.label`, or `any` where the library's engines are not tied to one.
+        precision: of the networks.
+        batch: numbers of windows that it accepts.
+    """
+
+    pack_sha256: str
+    flavour: str
+    version: str
+    gpu: str
+    precision: Precision
+    batch: BatchProfile
+
+    @property
+    def name(self) -> str:
+        """Name of its folder: readable, and unique by a hash over everything."""
+        digest = hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:12]
+        return f"{self.flavour}-{self.version}-{self.precision}-{digest}"
+
+
+class PlanFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of an engine: its hash (sha256, hex), its length in bytes, and what was in the network.
+
+    `layers` counts the layers by kind and type of what they give out, such as {"CONVOLUTION": {"HALF": 8}}.
+    """
+
+    sha256: str
+    n_bytes: int
+    layers: dict[str, dict[str, int]]
+
+
+class EngineManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of `engine.json`; `parity` says how far the engine is from torch, or that nobody looked."""
+
+    schema_version: int
+    key: EngineKey
+    pack_name: str
+    plans: dict[str, PlanFile]
+    parity: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CachedEngine:
+    """An engine on the disk: its folder and its manifest."""
+
+    path: Path
+    manifest: EngineManifest
+
+
+def default_root() -> Path:
+    """The user's own cache folder for engines."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("breath", appauthor=False) / "engines"
+
+
+def build_command(pack_path: Path, flavour: str) -> str:
+    """The command that builds engines for a pack."""
+    return f"breath-offline build --pack {pack_path} --engine {flavour}"
+
+
+def list_engines(root: Path) -> list[CachedEngine]:
+    """Engines under `root` whose manifest can be read, the newest first; none where there is no folder."""
+    found: list[tuple[float, CachedEngine]] = []
+    for path in root.glob(f"*/{MANIFEST_NAME}"):
+        try:
+            manifest = msgspec.json.decode(path.read_bytes(), type=EngineManifest)
+            found.append((path.stat().st_mtime, CachedEngine(path.parent, manifest)))
+        except (OSError, ValueError):
+            continue
+    return [engine for _, engine in sorted(found, key=lambda pair: (-pair[0], str(pair[1].path)))]
+
+
+def find_engine(
+    root: Path, *, pack_sha256: str, flavour: str, version: str, gpu: str, mend: str
+) -> CachedEngine:
+    """The engine that was built last for this pack, library and GPU, whatever its precision and batch.
+
+    Args:
+        root: of the cache.
+        pack_sha256: of the pack.
+        flavour: of TensorRT.
+        version: of that library.
+        gpu: label of this machine's GPU; an engine for `any` GPU fits too.
+        mend: the command that builds the engine.
+
+    Raises:
+        EngineMissingError: there is no engine of this flavour.
+        EngineMismatchError: there are some, and none fits; the message says why the nearest does not.
+    """
+    wanted = {"pack_sha256": pack_sha256, "version": version, "gpu": gpu}
+    candidates = [engine for engine in list_engines(root) if engine.manifest.key.flavour == flavour]
+    if not candidates:
+        raise EngineMissingError(f"no {flavour} engine in {root}; build it with: {mend}")
+    differences = [_differences(engine.manifest, wanted) for engine in candidates]
+    for engine, found in zip(candidates, differences, strict=True):
+        if not found:
+            return engine
+    nearest = min(differences, key=len)
+    raise EngineMismatchError(
+        f"no {flavour} engine in {root} fits: the nearest was built {' and '.join(nearest)}. "
+        f"Build it again: {mend}"
+    )
+
+
+def read_plans(engine: CachedEngine, *, wanted: EngineKey, mend: str) -> dict[str, bytes]:
+    """The plans of an engine by network, each verified.
+
+    Raises:
+        EngineMismatchError: it was built for something else, or a file is missing, cut off or changed.
+    """
+    manifest = engine.manifest
+    fields = {name: getattr(wanted, name) for name in EngineKey.__struct_fields__}
+    found = _differences(manifest, fields)
+    if manifest.schema_version != SCHEMA_VERSION:
+        found = ["by another version of breath"]
+    if found:
+        raise EngineMismatchError(
+            f"the engine in {engine.path} was built {' and '.join(found)}. Build it again: {mend}"
+        )
+    plans: dict[str, bytes] = {}
+    for stage, expected in manifest.plans.items():
+        path = engine.path / f"{stage}.engine"
+        try:
+            plan = path.read_bytes()
+        except OSError as error:
+            raise EngineMismatchError(
+                f"{path} cannot be read ({error.strerror}). Build it again: {mend}"
+            ) from error
+        if len(plan) != expected.n_bytes or hashlib.sha256(plan).hexdigest() != expected.sha256:
+            raise EngineMismatchError(
+                f"{path} is damaged: {len(plan)} bytes of {expected.n_bytes}, or other ones. "
+                f"Build it again: {mend}"
+            )
+        plans[stage] = plan
+    return plans
+
+
+def publish(root: Path, manifest: EngineManifest, plans: Mapping[str, bytes]) -> CachedEngine:
+    """Put a built engine in its place in one step; call it while holding the lock of its key.
+
+    Raises:
+        OutputError: nothing can be written there.
+    """
+    place = root / manifest.key.name
+    partial = root / f".{manifest.key.name}.partial"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for stage, plan in plans.items():
+            (partial / f"{stage}.engine").write_bytes(plan)
+        text = json.dumps(msgspec.to_builtins(manifest), indent=2, allow_nan=False)
+        (partial / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+        shutil.rmtree(place, ignore_errors=True)
+        partial.rename(place)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise OutputError(f"the engine cannot be written to {place}: {error.strerror or error}") from error
+    return CachedEngine(place, manifest)
+
+
+def timing_cache_path(root: Path, key: EngineKey) -> Path:
+    """Where the measurements of TensorRT's builder are kept, for one version and GPU."""
+    plain_gpu = re.sub(r"[^A-Za-z0-9]+", "-", key.gpu).strip("-")
+    return root / f"{key.flavour}-{key.version}-{plain_gpu}.timing"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file in one step: who reads it meanwhile sees the old one or the new one.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _differences(manifest: EngineManifest, wanted: Mapping[str, Any]) -> list[str]:
+    texts = {
+        "pack_sha256": "for another pack",
+        "flavour": "for {found}, not {expected}",
+        "version": "by version {found} of the library, not {expected}",
+        "gpu": "for another GPU, {found}, not {expected}",
+        "precision": "in {found}, not {expected}",
+        "batch": "for batches of {found}, not {expected}",
+    }
+    found = {name: getattr(manifest.key, name) for name in wanted}
+    return [
+        texts[name].format(found=found[name], expected=expected)
+        for name, expected in wanted.items()
+        if found[name] != expected and not (name == "gpu" and found[name] == "any")
+    ]

@@ -1,0 +1,205 @@
+"""From a pack to engines of TensorRT or TensorRT-RTX, in the cache, with the parity gate's answer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from engines.engine_cache import (
+    MANIFEST_NAME,
+    SCHEMA_VERSION,
+    BatchProfile,
+    CachedEngine,
+    EngineKey,
+    EngineManifest,
+    PlanFile,
+    Precision,
+    build_command,
+    default_root,
+    list_engines,
+    publish,
+    read_plans,
+    timing_cache_path,
+    write_whole,
+)
+from engines.errors import BackendUnavailableError, EngineError, EngineMismatchError, OutputError
+from engines.file_lock import file_lock
+from engines.gpu import Gpu, usable_gpu
+from engines.pack import Pack
+from engines.tensorrt_api import TensorRtApi, load_api
+from offline.clips import ClipSet
+from offline.half_graph import half_graph
+from offline.parity import MAX_CLIPS, Parity, Windows, compare
+from offline.probes import edge_cases
+from offline.sound import read_clip
+from offline.tensorrt_builder import Plan, build_plan
+from realtime.gpu_engine import open_plans
+
+Progress = Callable[[str, int, int], None]
+_HEAVY_LAYERS = ("CONVOLUTION", "MATRIX_MULTIPLY")
+_TYPES = {"fp32": "FLOAT", "fp16": "HALF"}
+
+
+@dataclass(frozen=True)
+class Built:
+    """An engine in the cache; `is_new` is False if it was there already."""
+
+    engine: CachedEngine
+    is_new: bool
+
+
+def build_engine(
+    pack: Pack,
+    flavour: str,
+    precision: Precision,
+    batch: BatchProfile,
+    *,
+    root: Path | None = None,
+    windows: Windows | None = None,
+    progress: Progress = lambda _phase, _n_done, _n_all: None,
+    tell: Callable[[str], None] = lambda _text: None,
+) -> Built:
+    """Build the networks of a pack, unless they are in the cache and whole.
+
+    Args:
+        pack: a pack that has its graphs.
+        flavour: `tensorrt`, which needs the GPU that it builds for, or `tensorrt-rtx`, which needs none.
+        precision: of the networks; features, inputs and outputs are float32.
+        batch: numbers of windows in one inference.
+        root: folder of the cache; None: the user's own.
+        windows: for the parity gate; None: the edge cases.
+        progress: told (phase, steps done, steps in all).
+        tell: told what a person should know.
+
+    Raises:
+        BackendUnavailableError: the library, or the GPU that it needs, is not there.
+        EngineError: the library builds nothing, or the engine is too far from float32.
+        OutputError: the cache cannot be written.
+    """
+    folder = root or default_root()
+    gpu, why_no_gpu = _gpu()
+    if flavour == "tensorrt" and gpu is None:
+        raise BackendUnavailableError(
+            f"TensorRT builds only on the GPU that the engine is meant for: {why_no_gpu}. "
+            "Without a GPU: --engine tensorrt-rtx"
+        )
+    api = load_api(flavour)
+    key = EngineKey(pack.sha256, flavour, api.version, api.gpu_scope(gpu), precision, batch)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be made: {error.strerror or error}; give another --out"
+        ) from error
+    with file_lock(
+        folder / f"{key.name}.lock", lambda: tell("another build of the same engine is under way; waiting")
+    ):
+        cached = _whole_engine(folder, key, pack, tell)
+        if cached is not None:
+            return Built(cached, is_new=False)
+        plans = _build_plans(api, key, pack, folder, progress)
+        contents = {stage: plan.content for stage, plan in plans.items()}
+        parity = _parity(api, key, pack, contents, gpu, why_no_gpu, windows or gate_windows(None), progress)
+        if parity.verdict == "failed":
+            raise EngineError(f"{parity}. The engine was not kept; use --precision fp32, or report it")
+        files = {
+            stage: PlanFile(sha256(plan.content).hexdigest(), len(plan.content), plan.layers)
+            for stage, plan in plans.items()
+        }
+        manifest = EngineManifest(SCHEMA_VERSION, key, pack.manifest.name, files, parity.to_json())
+        return Built(publish(folder, manifest, contents), is_new=True)
+
+
+def gate_windows(clips: ClipSet | None) -> Windows:
+    """The edge cases, and up to 256 clips of a set, evenly from all of it."""
+    samples, labels = list(edge_cases().values()), [-1] * len(edge_cases())
+    if clips is not None and len(clips):
+        chosen = list(clips)[:: -(-len(clips) // MAX_CLIPS)]
+        samples += [read_clip(clip.path) for clip in chosen]
+        labels += [int(clip.label) for clip in chosen]
+    return Windows(np.stack(samples).astype(np.float32), np.asarray(labels, dtype=np.int64))
+
+
+def _gpu() -> tuple[Gpu | None, str]:
+    try:
+        return usable_gpu(), ""
+    except BackendUnavailableError as error:
+        return None, str(error)
+
+
+def _whole_engine(
+    folder: Path, key: EngineKey, pack: Pack, tell: Callable[[str], None]
+) -> CachedEngine | None:
+    place = folder / key.name
+    if not (place / MANIFEST_NAME).exists():
+        return None
+    for engine in list_engines(folder):
+        if engine.path == place:
+            try:
+                read_plans(engine, wanted=key, mend=build_command(pack.path, key.flavour))
+            except EngineMismatchError as error:
+                tell(f"built anew: {error}")
+                return None
+            return engine
+    tell(f"built anew: {place / MANIFEST_NAME} cannot be read")
+    return None
+
+
+def _build_plans(
+    api: TensorRtApi, key: EngineKey, pack: Pack, folder: Path, progress: Progress
+) -> dict[str, Plan]:
+    timing_path = timing_cache_path(folder, key)
+    timings = timing_path.read_bytes() if timing_path.is_file() else b""
+    plans: dict[str, Plan] = {}
+    for network in pack.manifest.networks:
+        stage = network.name
+        graph = pack.graph_paths[stage].read_bytes()
+        if key.precision == "fp16":
+            graph = half_graph(graph)
+
+        def told(phase: str, n_done: int, n_all: int, stage: str = stage) -> None:
+            progress(f"{stage}: {phase.lower()}", n_done, n_all)
+
+        plan = build_plan(api, stage, graph, key.batch, timings, told)
+        _require_types(stage, plan, key.precision)
+        plans[stage], timings = plan, plan.timings or timings
+    if timings:
+        write_whole(timing_path, timings)
+    return plans
+
+
+def _require_types(stage: str, plan: Plan, precision: Precision) -> None:
+    """What takes the time must be computed in what was asked for."""
+    expected = _TYPES[precision]
+    for kind in _HEAVY_LAYERS:
+        others = set(plan.layers.get(kind, {})) - {expected}
+        if others:
+            raise EngineError(
+                f"{stage} was to be {precision}, but has {kind.lower()} layers of "
+                f"{', '.join(sorted(others))}. Please report it with your versions"
+            )
+
+
+def _parity(
+    api: TensorRtApi,
+    key: EngineKey,
+    pack: Pack,
+    plans: dict[str, bytes],
+    gpu: Gpu | None,
+    why_no_gpu: str,
+    windows: Windows,
+    progress: Progress,
+) -> Parity:
+    if gpu is None:
+        return Parity("not run here", why_no_gpu, against="")
+    try:
+        opened = open_plans(pack, api, plans, key.batch)
+    except EngineError as error:
+        if not api.is_rtx:
+            raise
+        # An engine of RTX is for other machines too; on a GPU that is not of its list it cannot be tried.
+        return Parity("not run here", f"{gpu.label}: {error}", against="")
+    with opened:
+        return compare(opened, pack, key.precision, windows, lambda *steps: progress("parity", *steps))

@@ -1,0 +1,114 @@
+"""`breath-offline build`: from the flags to an engine in the cache."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from engines.errors import ConfigError, EngineMissingError
+from offline.cli_options import FOLDER, need_workshop, pack_option, read_clips
+
+_ENGINES = ("tensorrt", "tensorrt-rtx", "onnxruntime", "openvino")
+_PRECISIONS = ("fp32", "fp16", "int8")
+
+
+@click.command()
+@pack_option
+@click.option("--engine", required=True, type=click.Choice(_ENGINES), help="What the networks will run on.")
+@click.option(
+    "--precision", default="fp32", show_default=True, type=click.Choice(_PRECISIONS), help="Of the networks."
+)
+@click.option(
+    "--batch",
+    default="1:1:16",
+    show_default=True,
+    metavar="MIN:OPT:MAX",
+    help="Windows in one inference: least, likeliest, most.",
+)
+@click.option("--out", type=FOLDER, help="Folder for engines; the user's cache if not given.")
+@click.option("--data", type=FOLDER, help="Labelled clips for the parity gate, besides the edge cases.")
+def build(pack: str, engine: str, precision: str, batch: str, out: Path | None, data: Path | None) -> None:
+    """Build a pack's networks for a GPU, and hold them to float32.
+
+    TensorRT builds on the GPU that the engine is for; TensorRT-RTX anywhere, for every GeForce RTX and
+    workstation GPU of its list. What was built before and is whole is not built again. Where no GPU can run
+    the engine, the parity gate says so, and says neither passed nor failed.
+    """
+    if engine == "openvino":
+        raise ConfigError("--engine openvino is not in this version; choose onnxruntime")
+    if precision == "int8":
+        raise ConfigError("--precision int8 is not in this version; choose fp16 or fp32")
+    from engines.engine_cache import BatchProfile
+
+    profile = BatchProfile.parse(batch)
+    if engine == "onnxruntime" and precision != "fp32":
+        raise ConfigError(f"onnxruntime runs the pack's graphs as they are, in fp32, not in {precision}")
+    need_workshop("onnx", *(["sklearn"] if data else []))
+    from engines.pack import load_pack
+    from offline.build import build_engine, gate_windows
+
+    loaded = load_pack(pack)
+    if not loaded.has_graphs:
+        raise EngineMissingError(
+            f"{loaded.path} holds no ONNX graphs; make them with: breath-offline export --pack {loaded.path}"
+        )
+    windows = gate_windows(None if data is None else read_clips(data, skip_bad=False))
+    if engine == "onnxruntime":
+        from engines.onnx_backend import OnnxEngine
+        from offline.parity import compare
+
+        with OnnxEngine(loaded) as opened:
+            click.echo("onnxruntime runs the pack's graphs as they are: nothing to build")
+            click.echo(compare(opened, loaded, "fp32", windows))
+        return
+    with _phases() as progress:
+        built = build_engine(
+            loaded,
+            engine,
+            "fp16" if precision == "fp16" else "fp32",
+            profile,
+            root=out,
+            windows=windows,
+            progress=progress,
+            tell=lambda text: click.echo(text, err=True),
+        )
+    manifest = built.engine.manifest
+    click.echo(f"{'built' if built.is_new else 'in the cache already'}: {built.engine.path}")
+    for stage, plan in manifest.plans.items():
+        click.echo(f"{stage}: {plan.n_bytes / 1e6:.1f} MB; {_text_from_layers(plan.layers)}")
+    from offline.parity import Parity
+
+    click.echo(Parity(**manifest.parity))
+
+
+def _text_from_layers(layers: dict[str, dict[str, int]]) -> str:
+    shown = {kind: layers[kind] for kind in ("CONVOLUTION", "MATRIX_MULTIPLY") if kind in layers}
+    return ", ".join(
+        f"{count} {kind.lower().replace('_', ' ')} layers in {name}"
+        for kind, counts in shown.items()
+        for name, count in counts.items()
+    )
+
+
+@contextmanager
+def _phases() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for the phase that is under way; a line per phase where standard error is not a terminal."""
+    if not sys.stderr.isatty():
+        seen: set[str] = set()
+
+        def say(phase: str, _n_done: int, _n_all: int) -> None:
+            if phase not in seen:
+                seen.add(phase)
+                click.echo(phase, err=True)
+
+        yield say
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda phase, n_done, n_all: bar.update(task, description=phase, completed=n_done, total=n_all)

@@ -1,0 +1,193 @@
+"""The parity gate: how far an engine's P(exhale) is from float32, and whether that is near enough.
+
+An engine is judged by what it would change for a user: the probability, the phase, the area under the curve.
+Float16 has three decimal digits, so digits prove nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.backend import Engine
+from engines.ensemble import fuse
+from engines.errors import EngineError
+from engines.manifest import Manifest
+from engines.pack import Pack
+
+Verdict = Literal["passed", "failed", "not run here"]
+MAX_CLIPS = 256
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The largest differences that pass.
+
+    Attributes:
+        largest: of P(exhale), at any window.
+        mean: of P(exhale), on average.
+        auc_lost: of the area under the curve.
+        phase_agreement: smallest share of windows with the same phase that passes.
+    """
+
+    largest: float
+    mean: float
+    auc_lost: float
+    phase_agreement: float
+
+
+# The features' quantised chroma may step to the other side on another device, which moves a few windows.
+TOLERANCES = {
+    "fp32": Tolerance(largest=0.05, mean=2e-3, auc_lost=1e-3, phase_agreement=0.995),
+    "fp16": Tolerance(largest=0.1, mean=5e-3, auc_lost=3e-3, phase_agreement=0.99),
+}
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What engines are compared on.
+
+    Attributes:
+        samples: (n, 16000) float32, the edge cases first.
+        labels: (n,) 1 for exhale, 0 for inhale, -1 where nobody knows.
+    """
+
+    samples: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The gate's answer.
+
+    Attributes:
+        verdict: whether the engine may be used; `not run here` is neither yes nor no.
+        reason: why it was not run, or what is too far; empty if it passed.
+        against: what it was compared with.
+        n_windows: number of windows.
+        largest: largest difference of P(exhale).
+        mean: mean absolute difference of P(exhale).
+        phase_agreement: share of windows on the same side of 0.5.
+        auc_lost: AUC of the reference minus that of the engine; None without clips of both phases.
+    """
+
+    verdict: Verdict
+    reason: str
+    against: str
+    n_windows: int = 0
+    largest: float | None = None
+    mean: float | None = None
+    phase_agreement: float | None = None
+    auc_lost: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for a manifest."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        if self.verdict == "not run here":
+            return f"parity: not run here ({self.reason})"
+        lost = "" if self.auc_lost is None else f", AUC lost {self.auc_lost:.4f}"
+        reason = f": {self.reason}" if self.reason else ""
+        return (
+            f"parity {self.verdict}{reason}; against {self.against} on {self.n_windows} windows: "
+            f"P differs by {self.mean:.2g} on average, {self.largest:.2g} at most, same phase in "
+            f"{self.phase_agreement:.2%}{lost}"
+        )
+
+
+def open_reference(pack: Pack) -> tuple[Engine, str]:
+    """Torch in float32 on the CPU; for a pack without weights its graphs, which were held to torch when made.
+
+    Raises:
+        EngineError: neither runs here.
+    """
+    if pack.has_weights:
+        from engines.torch_backend import TorchEngine
+        from realtime.features.stack import FeatureStack
+
+        return TorchEngine(pack, FeatureStack(pack.manifest.feature_spec)), "torch float32"
+    from engines.onnx_backend import OnnxEngine
+
+    return OnnxEngine(pack), "ONNX Runtime float32 (the pack holds no weights for torch)"
+
+
+def compare(
+    engine: Engine,
+    pack: Pack,
+    precision: str,
+    windows: Windows,
+    progress: Callable[[int, int], None] = lambda _n_done, _n_all: None,
+) -> Parity:
+    """Run an engine and the reference on the same windows.
+
+    Raises:
+        EngineError: one of them fails.
+    """
+    reference, against = open_reference(pack)
+    with reference:
+        expected = _probs(reference, pack.manifest, windows.samples, progress)
+    found = _probs(engine, pack.manifest, windows.samples, progress)
+    return judged(expected, found, windows.labels, precision, against)
+
+
+def judged(
+    expected: NDArray[np.float32],
+    found: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    precision: str,
+    against: str,
+) -> Parity:
+    """Judge probabilities, (n,) each, by the tolerances of `precision`."""
+    tolerance = TOLERANCES[precision]
+    difference = np.abs(expected - found)
+    figures = {
+        "largest": float(difference.max()),
+        "mean": float(difference.mean()),
+        "phase_agreement": float(((expected > 0.5) == (found > 0.5)).mean()),
+    }
+    auc_lost = _auc_lost(expected, found, labels)
+    # Written so that a NaN fails.
+    is_near = {
+        "the largest difference": figures["largest"] <= tolerance.largest,
+        "the mean difference": figures["mean"] <= tolerance.mean,
+        "the phase": figures["phase_agreement"] >= tolerance.phase_agreement,
+        "the AUC": auc_lost is None or auc_lost <= tolerance.auc_lost,
+    }
+    too_far = [name for name, near in is_near.items() if not near]
+    return Parity(
+        verdict="failed" if too_far else "passed",
+        reason=f"{' and '.join(too_far)} too far off" if too_far else "",
+        against=against,
+        n_windows=len(expected),
+        auc_lost=auc_lost,
+        **figures,
+    )
+
+
+def _probs(
+    engine: Engine, manifest: Manifest, samples: NDArray[np.float32], progress: Callable[[int, int], None]
+) -> NDArray[np.float32]:
+    probs = []
+    for first in range(0, len(samples), BATCH):
+        logits = engine.infer(samples[first : first + BATCH]).logits
+        if not np.isfinite(logits).all():
+            raise EngineError(f"{engine.name} gives logits that are no numbers; use --precision fp32")
+        probs.append(fuse(logits, manifest.weights, manifest.temperature))
+        progress(min(first + BATCH, len(samples)), len(samples))
+    return np.concatenate(probs)
+
+
+def _auc_lost(
+    expected: NDArray[np.float32], found: NDArray[np.float32], labels: NDArray[np.int64]
+) -> float | None:
+    is_known = labels >= 0
+    if len(set(labels[is_known])) < 2 or not np.isfinite(found).all():
+        return None
+    from sklearn.metrics import roc_auc_score
+
+    known = labels[is_known]
+    return float(roc_auc_score(known, expected[is_known]) - roc_auc_score(known, found[is_known]))

@@ -1,0 +1,289 @@
+"""TensorRtEngine against a GPU and a TensorRT that are as strict as the real ones."""
+
+import logging
+
+import numpy as np
+import pytest
+from tensorrt_fakes import FACTORS, FakeEngine, FakeGpu, FakeMemory, FakeTensorRt
+
+from engines.contract import N_CHANNELS, N_FRAMES, N_ROWS, N_SCALARS, WINDOW_SAMPLES
+from engines.engine_cache import BatchProfile
+from engines.errors import EngineError, EngineMismatchError
+from engines.front_end import AudioFrontEnd, ImagesFrontEnd
+from engines.tensorrt_api import TensorRtApi
+from engines.tensorrt_backend import TensorRtEngine
+
+PLANS = {name: name.encode() for name in FACTORS}
+BATCH = BatchProfile(1, 1, 4)
+ONE_RUN = ["upload", "upload", "cnn8", "vgg", "download", "download", "synchronise"]
+
+
+def host_features(windows):
+    """Images of the first sample, scalars of the last one."""
+    images = np.broadcast_to(windows[:, :1, None, None], (len(windows), N_CHANNELS, N_ROWS, N_FRAMES))
+    return images, np.broadcast_to(windows[:, -1:], (len(windows), N_SCALARS))
+
+
+def expected(windows):
+    return np.stack([factor * windows[:, -1] + windows[:, 0] for factor in FACTORS.values()], axis=1)
+
+
+def windows_of(n, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, (n, WINDOW_SAMPLES)).astype(np.float32)
+
+
+@pytest.fixture
+def gpu():
+    return FakeGpu()
+
+
+@pytest.fixture
+def module(gpu):
+    return FakeTensorRt(gpu)
+
+
+@pytest.fixture
+def opened(gpu, module):
+    def make(batch=BATCH, **settings):
+        memory = FakeMemory(gpu)
+        front_end = ImagesFrontEnd(memory, host_features, batch.largest)
+        return TensorRtEngine(TensorRtApi("tensorrt", module), PLANS, memory, front_end, batch, **settings)
+
+    return make
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 4, 9])
+def test_any_number_of_windows_is_answered(opened, n):
+    windows = windows_of(n)
+    with opened() as engine:
+        result = engine.infer(windows)
+    assert result.logits.dtype == np.float32
+    np.testing.assert_allclose(result.logits, expected(windows), rtol=1e-6)
+
+
+def test_answers_stay_right_while_graphs_come_and_go(opened):
+    with opened() as engine:
+        for seed, n in enumerate([1, 1, 1, 3, 3, 3, 1, 4, 1, 1, 1]):
+            windows = windows_of(n, seed)
+            np.testing.assert_allclose(engine.infer(windows).logits, expected(windows), rtol=1e-6)
+
+
+def test_earlier_answers_are_not_overwritten(opened):
+    with opened() as engine:
+        first = engine.infer(windows_of(1, seed=1)).logits
+        kept = first.copy()
+        engine.infer(windows_of(1, seed=2))
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_fewer_windows_than_the_profile_takes_are_filled_up(opened, gpu, module):
+    module.batch = (2, 4)
+    windows = windows_of(1)
+    with opened(BatchProfile(2, 2, 4)) as engine:
+        np.testing.assert_allclose(engine.infer(windows).logits, expected(windows), rtol=1e-6)
+
+
+def test_the_first_run_is_plain_the_second_recorded_the_third_launched(opened, gpu):
+    with opened() as engine:
+        gpu.log.clear()
+        engine.infer(windows_of(1))
+        shapes = [f"shape {name} {stage}" for stage in FACTORS for name in ("images", "scalars")]
+        assert gpu.log == [*shapes, *ONE_RUN]
+        gpu.log.clear()
+        engine.infer(windows_of(1))
+        assert gpu.log == ["capture", *ONE_RUN[:-1], "launch", "synchronise"]
+        gpu.log.clear()
+        engine.infer(windows_of(1))
+        assert gpu.log == ["launch", "synchronise"]
+
+
+def test_another_batch_size_is_run_plainly_first(opened, gpu):
+    with opened() as engine:
+        engine.warm_up()
+        gpu.log.clear()
+        engine.infer(windows_of(2))
+        assert gpu.log[-len(ONE_RUN) :] == ONE_RUN
+        assert "launch" not in gpu.log
+
+
+def test_after_warm_up_everything_is_in_place(opened, gpu):
+    with opened() as engine:
+        engine.warm_up()
+        gpu.log.clear()
+        engine.infer(windows_of(1))
+    assert gpu.log[:2] == ["launch", "synchronise"]
+
+
+def test_memory_without_graphs_enqueues_every_time(opened, gpu):
+    gpu.has_graphs = False
+    with opened() as engine:
+        engine.warm_up()
+        gpu.log.clear()
+        engine.infer(windows_of(1))
+        assert gpu.log == ONE_RUN
+
+
+def test_a_recording_that_fails_is_told_and_not_tried_again(opened, gpu, caplog):
+    gpu.fail_on = "capture"
+    windows = windows_of(1)
+    with opened() as engine, caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            np.testing.assert_allclose(engine.infer(windows).logits, expected(windows), rtol=1e-6)
+    assert gpu.log.count("capture") == 1
+    assert "no CUDA graph" in caplog.text
+
+
+def test_addresses_are_set_once_and_buffers_stay(opened, gpu):
+    with opened() as engine:
+        addresses = [line for line in gpu.log if line.startswith("address")]
+        n_arrays = len(gpu.arrays)
+        for n in (1, 1, 4, 2):
+            engine.infer(windows_of(n))
+        assert [line for line in gpu.log if line.startswith("address")] == addresses
+        assert len(addresses) == 3 * len(FACTORS)
+        assert len(gpu.arrays) == n_arrays
+
+
+def test_only_the_sound_is_uploaded_where_torch_computes_the_features(gpu, module, monkeypatch):
+    torch = pytest.importorskip("torch")
+
+    class TorchLikeMemory(FakeMemory):
+        """Work happens at once, as torch's own on the CPU does; owners are tensors over the arrays."""
+
+        stream = None
+
+        def allocate(self, shape):
+            array = super().allocate(shape)
+            return type(array)(shape, array.address, torch.from_numpy(self.gpu.arrays[array.address]))
+
+    monkeypatch.setattr(gpu, "enqueue", lambda work: work())
+    gpu.has_graphs = False
+    memory = TorchLikeMemory(gpu)
+
+    def features(windows):
+        return tuple(torch.from_numpy(part.copy()) for part in host_features(windows.numpy()))
+
+    front_end = AudioFrontEnd(memory, features, 4)
+    windows = windows_of(3)
+    with TensorRtEngine(TensorRtApi("tensorrt", module), PLANS, memory, front_end, BATCH) as engine:
+        result = engine.infer(windows)
+    np.testing.assert_allclose(result.logits, expected(windows), rtol=1e-6)
+    assert gpu.n_uploaded_bytes == windows.nbytes
+
+
+def test_features_that_fail_on_the_gpu_are_an_engine_error(gpu):
+    pytest.importorskip("torch")
+    memory = FakeMemory(gpu)
+    memory.stream = None
+
+    def features(windows):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    with pytest.raises(EngineError, match="torch failed in the features on the GPU: CUDA error"):
+        dict(AudioFrontEnd(memory, features, 1).steps(1))["features"]()
+
+
+def test_stages_are_timed_on_request_and_waited_for_one_by_one(opened, gpu):
+    with opened(has_stage_times=True) as engine:
+        for _ in range(3):
+            gpu.log.clear()
+            result = engine.infer(windows_of(1))
+    assert list(result.stages_s) == ["features", "upload", "cnn8", "vgg", "download"]
+    assert gpu.log[: -len(["synchronise", "close memory"])] == [
+        *("upload", "upload", "synchronise"),
+        *("cnn8", "synchronise"),
+        *("vgg", "synchronise"),
+        *("download", "download", "synchronise"),
+    ]
+
+
+def test_without_that_the_gpu_is_one_stage(opened):
+    with opened() as engine:
+        assert list(engine.infer(windows_of(6)).stages_s) == ["features", "gpu"]
+
+
+@pytest.mark.parametrize(
+    "call", ["upload", "cnn8", "vgg", "download", "synchronise", "shape images cnn8", "shape scalars vgg"]
+)
+def test_whatever_fails_in_a_run_is_an_engine_error_and_closing_still_works(opened, gpu, call):
+    with opened() as engine:
+        gpu.fail_on = call
+        with pytest.raises(EngineError):
+            engine.infer(windows_of(1))
+    assert gpu.log[-1] == "close memory"
+
+
+@pytest.mark.parametrize("call", ["launch", "synchronise"])
+def test_a_gpu_that_fails_in_mid_stream(opened, gpu, call):
+    with opened() as engine:
+        engine.warm_up()
+        gpu.fail_on = call
+        with pytest.raises(EngineError, match="out of luck"):
+            engine.infer(windows_of(1))
+
+
+def test_a_run_that_failed_leaves_no_half_set_shapes(opened, gpu):
+    windows = windows_of(2)
+    with opened() as engine:
+        engine.warm_up()
+        gpu.fail_on = "shape scalars vgg"
+        with pytest.raises(EngineError, match="set the shape of scalars of vgg to 2 windows"):
+            engine.infer(windows)
+        gpu.fail_on = None
+        np.testing.assert_allclose(engine.infer(windows).logits, expected(windows), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "words"),
+    [
+        ("deserialise vgg", EngineMismatchError, r"refuses the engine of vgg: the plan has another version"),
+        ("context cnn8", EngineError, "no execution context for cnn8"),
+        ("address logit vgg", EngineError, "set the address of logit of vgg"),
+        ("allocate", EngineError, "out of luck"),
+    ],
+)
+def test_an_engine_that_cannot_be_loaded_gives_the_memory_back(gpu, module, call, kind, words):
+    memory = FakeMemory(gpu)
+    front_end = ImagesFrontEnd(memory, host_features, 4)
+    gpu.fail_on = call
+    with pytest.raises(kind, match=words):
+        TensorRtEngine(TensorRtApi("tensorrt", module), PLANS, memory, front_end, BATCH)
+    assert memory.is_closed
+
+
+def test_a_runtime_that_cannot_start(opened, module):
+    module.has_factory = False
+    with pytest.raises(EngineError, match=r"tensorrt cannot start: .*nullptr"):
+        opened()
+
+
+def test_tensors_of_another_type_or_name_are_refused(opened, module):
+    module.tensor_dtype = module.DataType.HALF
+    with pytest.raises(EngineMismatchError, match="not float32 images, scalars and logit"):
+        opened()
+
+    class OtherEngine(FakeEngine):
+        def __init__(self, module, stage):
+            super().__init__(module, stage)
+            self.tensors["extra"] = ()
+
+    module.tensor_dtype = module.DataType.FLOAT
+    module.engine_type = OtherEngine
+    with pytest.raises(EngineMismatchError, match="extra"):
+        opened()
+
+
+def test_windows_of_another_length_are_refused(opened):
+    with opened() as engine, pytest.raises(EngineError, match=r"must be \(B, 16000\), not \(1, 8000\)"):
+        engine.infer(np.zeros((1, 8000), np.float32))
+
+
+def test_use_after_close_is_an_error_and_closing_twice_is_not(opened, gpu):
+    engine = opened()
+    engine.close()
+    engine.close()
+    assert gpu.log.count("close memory") == 1
+    with pytest.raises(EngineError, match="closed"):
+        engine.infer(windows_of(1))
+    with pytest.raises(EngineError, match="closed"):
+        engine.warm_up()

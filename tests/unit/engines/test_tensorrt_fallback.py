@@ -1,0 +1,143 @@
+"""A GPU that fails in mid-stream: the stream goes on, and says so once."""
+
+import numpy as np
+import pytest
+
+from engines.backend import Inference
+from engines.errors import EngineError
+from engines.fallback import FallbackEngine, Notifying
+from engines.onnx_backend import OnnxEngine
+from engines.pack import load_pack
+from realtime.demo import DemoSource
+from realtime.pipeline import Pipeline, PipelineSettings
+from realtime.session import Session
+
+
+class Primary:
+    """The same answers as another engine, until it fails."""
+
+    name = "tensorrt"
+
+    def __init__(self, inner, n_good):
+        self.inner = inner
+        self.n_left = n_good
+        self.is_closed = False
+
+    def warm_up(self):
+        self.infer(np.zeros((1, 16000), np.float32))
+
+    def infer(self, windows):
+        if self.n_left == 0:
+            raise EngineError("the GPU failed in work: an illegal address")
+        self.n_left -= 1
+        return self.inner.infer(windows)
+
+    def close(self):
+        self.is_closed = True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class Ears:
+    """A sink that keeps what it is told."""
+
+    def __init__(self):
+        self.probs = []
+        self.notices = []
+
+    def show(self, step, status):
+        self.probs.append(step.frame.prob_exhale)
+
+    def report(self, event):
+        pass
+
+    def notice(self, text):
+        self.notices.append(text)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def pack(tiny_pack):
+    return load_pack(tiny_pack)
+
+
+def heard(pack, engine):
+    ears = Ears()
+    source = DemoSource(4.0, pace=0)
+    summary = Session(source, Pipeline(source, engine, pack.manifest, PipelineSettings()), [ears]).run()
+    return summary, ears
+
+
+def test_a_stream_goes_on_without_a_missing_window(pack):
+    with OnnxEngine(pack) as alone:
+        whole, undisturbed = heard(pack, alone)
+    primary = Primary(OnnxEngine(pack), n_good=10)
+    with FallbackEngine(primary, lambda: OnnxEngine(pack)) as engine:
+        summary, ears = heard(pack, engine)
+        assert engine.name == "onnxruntime"
+    assert summary.n_windows == whole.n_windows > 10
+    assert ears.probs == undisturbed.probs
+    assert ears.notices == [
+        "tensorrt failed (the GPU failed in work: an illegal address); going on with onnxruntime"
+    ]
+    assert primary.is_closed
+
+
+def test_a_primary_that_works_is_kept_and_the_other_never_opened(pack):
+    def never():
+        raise AssertionError
+
+    with FallbackEngine(Primary(OnnxEngine(pack), n_good=-1), never) as engine:
+        _, ears = heard(pack, engine)
+        assert engine.name == "tensorrt"
+    assert ears.notices == []
+
+
+def test_a_failure_in_the_warm_up_switches_too(pack):
+    with FallbackEngine(Primary(None, n_good=0), lambda: OnnxEngine(pack)) as engine:
+        engine.warm_up()
+        assert engine.name == "onnxruntime"
+        assert len(engine.take_notices()) == 1
+        assert engine.take_notices() == []
+
+
+def test_a_secondary_that_cannot_be_opened_leaves_both_reasons():
+    def broken():
+        raise EngineError("cnn8.onnx is missing")
+
+    engine = FallbackEngine(Primary(None, n_good=0), broken)
+    with pytest.raises(EngineError, match=r"illegal address.*cnn8\.onnx is missing"):
+        engine.infer(np.zeros((1, 16000), np.float32))
+
+
+def test_a_secondary_that_fails_ends_it():
+    engine = FallbackEngine(Primary(Silent(), n_good=1), lambda: Primary(Silent(), n_good=1))
+    engine.warm_up()
+    with pytest.raises(EngineError, match="illegal address"):
+        engine.infer(np.zeros((1, 16000), np.float32))
+
+
+class Silent:
+    def infer(self, windows):
+        return Inference(np.zeros((len(windows), 2), np.float32), {})
+
+
+def test_use_after_close_is_an_error_and_opens_nothing(pack):
+    def never():
+        raise AssertionError
+
+    engine = FallbackEngine(Primary(None, n_good=0), never)
+    engine.close()
+    with pytest.raises(EngineError):
+        engine.infer(np.zeros((1, 16000), np.float32))
+
+
+def test_only_engines_with_something_to_tell_are_asked(pack):
+    with OnnxEngine(pack) as engine:
+        assert not isinstance(engine, Notifying)

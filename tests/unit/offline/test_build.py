@@ -1,0 +1,433 @@
+"""Engines of TensorRT-RTX, really built, without a GPU; and every way in which building can be refused."""
+
+import json
+import shutil
+import threading
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+
+from engines.backend import Inference
+from engines.engine_cache import MANIFEST_NAME, BatchProfile, build_command, read_plans
+from engines.errors import (
+    BackendUnavailableError,
+    EngineError,
+    EngineMismatchError,
+    OutputError,
+)
+from engines.gpu import Gpu
+from engines.onnx_backend import open_session
+from engines.tensorrt_api import TensorRtApi, load_api
+from offline import build as building
+from offline.build import build_engine, gate_windows
+from offline.cli import main
+from offline.half_graph import half_graph
+from offline.parity import Parity, Windows, compare, judged
+from offline.tensorrt_builder import build_plan
+
+ONE = BatchProfile(1, 1, 1)
+NETWORKS = ("cnn8", "vgg")
+N_CONVOLUTIONS = {"cnn8": 8, "vgg": 13}
+TYPES = {"fp32": "FLOAT", "fp16": "HALF"}
+
+
+@pytest.fixture(scope="module")
+def needs_rtx():
+    pytest.importorskip(
+        "tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed; it is part of breath[rtx]"
+    )
+
+
+@pytest.fixture(autouse=True)
+def _no_gpu(monkeypatch):
+    """These tests are about machines without one, wherever they run."""
+
+    def absent():
+        raise BackendUnavailableError("no usable GPU: no NVIDIA driver")
+
+    monkeypatch.setattr(building, "usable_gpu", absent)
+
+
+@pytest.fixture(scope="module")
+def cache(needs_rtx, exported_pack, tmp_path_factory):
+    """A cache with an engine of both precisions, as the first build left it."""
+    root = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(building, "usable_gpu", lambda: (_ for _ in ()).throw(BackendUnavailableError("none")))
+        for precision in TYPES:
+            assert build_engine(exported_pack, "tensorrt-rtx", precision, ONE, root=root).is_new
+    return root
+
+
+@pytest.fixture
+def own_cache(cache, tmp_path):
+    shutil.copytree(cache, tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize("precision", TYPES)
+def test_both_networks_are_built_in_the_precision_that_was_asked_for(cache, exported_pack, precision):
+    built = build_engine(exported_pack, "tensorrt-rtx", precision, ONE, root=cache)
+    assert not built.is_new
+    manifest = built.engine.manifest
+    plans = read_plans(built.engine, wanted=manifest.key, mend="")
+    assert manifest.key.gpu == "any"
+    for network in NETWORKS:
+        layers = manifest.plans[network].layers
+        assert layers["CONVOLUTION"] == {TYPES[precision]: N_CONVOLUTIONS[network]}
+        assert set(layers["MATRIX_MULTIPLY"]) == {TYPES[precision]}
+        assert len(plans[network]) > 1e6
+    assert manifest.parity["verdict"] == "not run here"
+
+
+def test_float16_is_half_the_size(cache):
+    sizes = {
+        content["key"]["precision"]: {name: plan["n_bytes"] for name, plan in content["plans"].items()}
+        for content in (json.loads(path.read_text()) for path in cache.glob(f"*/{MANIFEST_NAME}"))
+    }
+    for network in NETWORKS:
+        assert sizes["fp16"][network] < 0.65 * sizes["fp32"][network]
+
+
+def test_two_builds_are_the_same_to_the_byte(cache, exported_pack, tmp_path):
+    """With one batch size; with several, the builder numbers its inner names as its threads come along."""
+    again = build_engine(exported_pack, "tensorrt-rtx", "fp16", ONE, root=tmp_path).engine
+    for path in again.path.glob("*.engine"):
+        assert path.read_bytes() == (cache / again.path.name / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "no manifest"])
+def test_a_cached_engine_that_is_damaged_is_built_anew(own_cache, exported_pack, damage):
+    (place,) = (path.parent for path in own_cache.glob(f"*fp16*/{MANIFEST_NAME}"))
+    plan = place / "cnn8.engine"
+    whole = plan.read_bytes()
+    if damage == "truncated":
+        plan.write_bytes(whole[: len(whole) // 2])
+    elif damage == "foreign":
+        text = (place / MANIFEST_NAME).read_text()
+        (place / MANIFEST_NAME).write_text(text.replace(exported_pack.sha256, "0" * 64))
+    else:
+        (place / MANIFEST_NAME).write_text("{")
+    told = []
+    built = build_engine(exported_pack, "tensorrt-rtx", "fp16", ONE, root=own_cache, tell=told.append)
+    assert built.is_new
+    assert told[0].startswith("built anew: ")
+    assert plan.read_bytes() == whole
+
+
+def test_who_builds_at_the_same_time_waits_and_finds_it_done(exported_pack, tmp_path, monkeypatch):
+    n_builds = []
+    is_building, may_go_on = threading.Event(), threading.Event()
+
+    def slow(*arguments):
+        n_builds.append(1)
+        is_building.set()
+        assert may_go_on.wait(60)
+        return {name: building.Plan(name.encode(), {}, b"") for name in NETWORKS}
+
+    monkeypatch.setattr(building, "load_api", lambda flavour: FakeApi())
+    monkeypatch.setattr(building, "_build_plans", slow)
+    results = {}
+
+    def build(who, tell):
+        results[who] = build_engine(exported_pack, "tensorrt-rtx", "fp32", ONE, root=tmp_path, tell=tell)
+
+    first = threading.Thread(target=build, args=("first", lambda _: None))
+    first.start()
+    assert is_building.wait(60)
+    second = threading.Thread(target=build, args=("second", lambda _: may_go_on.set()))
+    second.start()
+    first.join(60)
+    second.join(60)
+    assert len(n_builds) == 1
+    assert (results["first"].is_new, results["second"].is_new) == (True, False)
+
+
+class FakeApi:
+    flavour, version, is_rtx = "tensorrt-rtx", "1.0", True
+
+    def gpu_scope(self, gpu):
+        return "any" if self.is_rtx else gpu.label
+
+
+def test_a_build_that_fails_leaves_nothing(exported_pack, tmp_path, monkeypatch):
+    def broken(*arguments):
+        raise EngineError("out of memory")
+
+    monkeypatch.setattr(building, "load_api", lambda flavour: FakeApi())
+    monkeypatch.setattr(building, "_build_plans", broken)
+    with pytest.raises(EngineError, match="out of memory"):
+        build_engine(exported_pack, "tensorrt-rtx", "fp32", ONE, root=tmp_path)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_tensorrt_without_a_gpu_is_refused_before_it_is_imported(exported_pack, tmp_path, monkeypatch):
+    def never(flavour):
+        raise AssertionError
+
+    monkeypatch.setattr(building, "load_api", never)
+    with pytest.raises(BackendUnavailableError, match=r"no NVIDIA driver.*--engine tensorrt-rtx"):
+        build_engine(exported_pack, "tensorrt", "fp32", ONE, root=tmp_path)
+
+
+def test_a_cache_that_cannot_be_written(exported_pack, tmp_path, monkeypatch):
+    monkeypatch.setattr(building, "load_api", lambda flavour: FakeApi())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="--out"):
+        build_engine(exported_pack, "tensorrt-rtx", "fp32", ONE, root=tmp_path / "file" / "cache")
+
+
+class Shifted:
+    """An engine that is off by something."""
+
+    name = "tensorrt"
+
+    def __init__(self, inner, shift):
+        self.inner, self.shift = inner, shift
+
+    def infer(self, windows):
+        result = self.inner.infer(windows)
+        return Inference(result.logits + np.float32(self.shift), result.stages_s)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+@pytest.fixture
+def few_windows(probe_windows):
+    return Windows(probe_windows[-2:], np.array([-1, -1]))
+
+
+@pytest.fixture
+def with_gpu(monkeypatch, exported_pack):
+    """A machine on which an engine runs whose logits are off by a given amount."""
+    from engines.onnx_backend import OnnxEngine
+
+    def make(shift, is_rtx=False):
+        api = FakeApi()
+        api.is_rtx = is_rtx
+        monkeypatch.setattr(building, "usable_gpu", lambda: Gpu("NVIDIA L4", (8, 9)))
+        monkeypatch.setattr(building, "load_api", lambda flavour: api)
+        plans = {name: building.Plan(name.encode(), {}, b"") for name in NETWORKS}
+        monkeypatch.setattr(building, "_build_plans", lambda *arguments: plans)
+
+        def open_plans(*arguments):
+            if isinstance(shift, Exception):
+                raise shift
+            return Shifted(OnnxEngine(exported_pack), shift)
+
+        monkeypatch.setattr(building, "open_plans", open_plans)
+
+    return make
+
+
+def test_an_engine_that_is_near_enough_is_kept_with_its_figures(
+    with_gpu, exported_pack, tmp_path, few_windows
+):
+    with_gpu(0.001)
+    built = build_engine(exported_pack, "tensorrt", "fp32", ONE, root=tmp_path, windows=few_windows)
+    parity = built.engine.manifest.parity
+    assert parity["verdict"] == "passed"
+    assert parity["against"] == "torch float32"
+    assert 0 < parity["mean"] <= parity["largest"] < 0.01
+
+
+@pytest.mark.parametrize("shift", [3.0, float("nan")])
+def test_an_engine_that_is_too_far_off_is_not_kept(with_gpu, exported_pack, tmp_path, few_windows, shift):
+    with_gpu(shift)
+    with pytest.raises(EngineError, match=r"parity failed|no numbers"):
+        build_engine(exported_pack, "tensorrt", "fp32", ONE, root=tmp_path, windows=few_windows)
+    assert not list(tmp_path.glob(f"*/{MANIFEST_NAME}"))
+
+
+def test_a_gpu_that_rtx_does_not_know_is_no_verdict_but_for_tensorrt_it_is_an_error(
+    with_gpu, exported_pack, tmp_path
+):
+    refusal = EngineMismatchError("no kernel for this GPU")
+    with_gpu(refusal, is_rtx=True)
+    parity = build_engine(exported_pack, "tensorrt-rtx", "fp32", ONE, root=tmp_path).engine.manifest.parity
+    assert parity["verdict"] == "not run here"
+    assert "NVIDIA L4" in parity["reason"]
+    with_gpu(refusal)
+    with pytest.raises(EngineMismatchError):
+        build_engine(exported_pack, "tensorrt", "fp32", ONE, root=tmp_path)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_graph_in_float16_says_nearly_the_same(exported_pack, network, one_thread, probe_windows):
+    graph = exported_pack.graph_paths[network].read_bytes()
+    features = open_session(exported_pack.graph_paths["features"])
+    images, scalars = features.run(None, {"windows": probe_windows[-4:]})
+    feed = {"images": images, "scalars": scalars}
+    logits = [open_session(content).run(None, feed)[0] for content in (graph, half_graph(graph))]
+    assert logits[1].dtype == np.float32
+    prob = [1 / (1 + np.exp(-logit.astype(np.float64))) for logit in logits]
+    assert np.abs(prob[0] - prob[1]).max() < 0.02
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_in_float16_only_the_ends_and_the_standardisation_are_float32(exported_pack, network):
+    model = onnx.shape_inference.infer_shapes(
+        onnx.load_from_string(half_graph(exported_pack.graph_paths[network].read_bytes()))
+    )
+    types = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
+    in_float = {
+        node.op_type for node in model.graph.node if types.get(node.output[0]) == onnx.TensorProto.FLOAT
+    }
+    assert in_float == {"Sub", "Div", "Clip"}
+    assert {
+        tensor.data_type for tensor in model.graph.initializer if tensor.dims and len(tensor.dims) > 1
+    } == {onnx.TensorProto.FLOAT16}
+
+
+def test_a_graph_that_is_none_is_said_to_be(needs_rtx):
+    with pytest.raises(EngineError, match=r"tensorrt-rtx .* does not take the graph of cnn8"):
+        build_plan(load_api("tensorrt-rtx"), "cnn8", b"no graph", ONE, b"", lambda *_: None)
+
+
+def test_an_interruption_ends_the_build_and_is_passed_on(needs_rtx, exported_pack):
+    def interrupt(phase, n_done, n_all):
+        raise KeyboardInterrupt
+
+    graph = exported_pack.graph_paths["cnn8"].read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        build_plan(load_api("tensorrt-rtx"), "cnn8", graph, ONE, b"", interrupt)
+
+
+def test_progress_counts_up_to_the_end(needs_rtx, exported_pack):
+    steps = []
+    graph = exported_pack.graph_paths["cnn8"].read_bytes()
+    build_plan(load_api("tensorrt-rtx"), "cnn8", graph, ONE, b"", lambda *step: steps.append(step))
+    assert steps[0][1] == 0
+    assert steps[-1][1] == steps[-1][2] > 0
+    assert [n_done for _, n_done, _ in steps] == sorted(n_done for _, n_done, _ in steps)
+
+
+@pytest.mark.filterwarnings("ignore:.*[Tt]iming cache:DeprecationWarning")
+def test_the_timings_of_tensorrt_go_in_and_come_out(needs_rtx, exported_pack):
+    """TensorRT's way of keeping timings, on RTX's builder: it has the same calls, and measures nothing."""
+    api = load_api("tensorrt-rtx")
+    pretending = TensorRtApi("tensorrt-rtx", api.module)
+    pretending.is_rtx = False
+    pretending.version = "11.0"
+    graph = exported_pack.graph_paths["cnn8"].read_bytes()
+    plan = build_plan(pretending, "cnn8", graph, ONE, b"", lambda *_: None)
+    assert plan.timings
+    again = build_plan(pretending, "cnn8", graph, ONE, plan.timings, lambda *_: None)
+    assert again.content == plan.content
+
+
+NEAR = np.array([0.1, 0.2, 0.8, 0.9], np.float32)
+LABELS = np.array([0, 0, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (NEAR + np.array([0.3, 0, 0, 0]), "the largest difference and the mean"),
+        (NEAR[::-1], "the phase and the AUC"),
+        (NEAR * np.nan, "the largest difference"),
+    ],
+)
+def test_what_is_too_far_is_named(found, reason):
+    parity = judged(NEAR, np.asarray(found, np.float32), LABELS, "fp16", "torch float32")
+    assert parity.verdict == "failed"
+    assert reason in parity.reason
+
+
+def test_float16_has_more_room_than_float32():
+    found = NEAR + np.float32(0.004)
+    assert judged(NEAR, found, LABELS, "fp16", "x").verdict == "passed"
+    assert judged(NEAR, found, LABELS, "fp32", "x").verdict == "failed"
+
+
+def test_without_labels_there_is_no_auc():
+    parity = judged(NEAR, NEAR, np.full(4, -1), "fp32", "torch float32")
+    assert parity.auc_lost is None
+    assert "AUC" not in str(parity)
+
+
+def test_not_run_here_says_neither_passed_nor_failed():
+    text = str(Parity("not run here", "no usable GPU", against=""))
+    assert text == "parity: not run here (no usable GPU)"
+
+
+def test_the_gate_hears_the_edge_cases_and_the_clips(clips):
+    alone, together = gate_windows(None), gate_windows(clips)
+    assert set(alone.labels) == {-1}
+    assert len(together.labels) == len(alone.labels) + len(clips)
+    assert set(together.labels) == {-1, 0, 1}
+
+
+def test_a_pack_without_weights_is_compared_with_its_graphs(toy_pack, loudness_engine):
+    windows = Windows(np.zeros((3, 16_000), np.float32), np.full(3, -1))
+    parity = compare(loudness_engine, toy_pack, "fp32", windows)
+    assert "no weights" in parity.against
+    assert parity.verdict == "passed"
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["build", *map(str, arguments)], prog_name="breath-offline")
+
+
+def test_the_command_shows_what_was_built_and_that_nobody_looked(cache, exported_pack):
+    done = run("--pack", exported_pack.path, "--engine", "tensorrt-rtx", "--batch", ONE, "--out", cache)
+    assert done.exit_code == 0, done.output
+    assert "in the cache already: " in done.stdout
+    assert "8 convolution layers in FLOAT" in done.stdout
+    assert "parity: not run here (" in done.stdout
+    assert "passed" not in done.stdout
+
+
+def test_onnx_runtime_has_nothing_to_build_but_is_held_to_torch(exported_pack):
+    done = run("--pack", exported_pack.path, "--engine", "onnxruntime")
+    assert done.exit_code == 0, done.output
+    assert "nothing to build" in done.stdout
+    assert "parity passed; against torch float32" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--engine", "openvino"), 2, "not in this version"),
+        (("--engine", "tensorrt-rtx", "--precision", "int8"), 2, "not in this version"),
+        (("--engine", "onnxruntime", "--precision", "fp16"), 2, "as they are, in fp32"),
+        (("--engine", "tensorrt-rtx", "--batch", "4:1:1"), 2, "not in order"),
+        (("--engine", "tensorrt"), 4, "TensorRT builds only on the GPU"),
+        (("--engine", "tensorrt-rtx", "--pack", "nowhere"), 4, "no model pack at nowhere"),
+    ],
+)
+def test_what_cannot_be_built_says_why(toy_pack, arguments, code, words):
+    done = run("--pack", toy_pack.path, *arguments)
+    assert done.exit_code == code
+    assert words in done.stderr
+
+
+def test_the_command_that_mends_is_this_one(exported_pack):
+    command = build_command(exported_pack.path, "tensorrt-rtx").split()
+    assert command[:2] == ["breath-offline", "build"]
+    parsed = main.commands["build"].make_context("build", command[2:])
+    assert parsed.params["engine"] == "tensorrt-rtx"
+
+
+def test_a_pack_without_graphs_is_sent_to_export(weights_pack):
+    done = run("--pack", weights_pack.path, "--engine", "tensorrt-rtx")
+    assert done.exit_code == 4
+    assert "breath-offline export" in done.stderr
+
+
+def test_layers_of_another_type_are_refused():
+    plan = building.Plan(b"", {"CONVOLUTION": {"FLOAT": 1, "HALF": 7}}, b"")
+    with pytest.raises(EngineError, match="was to be fp16, but has convolution layers of FLOAT"):
+        building._require_types("cnn8", plan, "fp16")
+
+
+def test_a_parity_can_be_written_and_read(tmp_path):
+    parity = judged(NEAR, NEAR, LABELS, "fp32", "torch float32")
+    assert Parity(**json.loads(json.dumps(parity.to_json()))) == replace(parity)
