@@ -27,6 +27,7 @@ def weights_from_scores(scores: Sequence[float], method: WeightMethod = "softmax
     if method == "normalised":
         if (values <= 0).any():
             raise ConfigError(f"normalised ensemble weights need positive scores, got {list(scores)}")
+        values = values / values.max()
         return tuple(float(share) for share in values / values.sum())
     powers = np.exp(values - values.max())
     return tuple(float(share) for share in powers / powers.sum())
@@ -34,7 +35,8 @@ def weights_from_scores(scores: Sequence[float], method: WeightMethod = "softmax
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logistic function without overflow; same shape as `logits`."""
-    return (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
+    prob: NDArray[np.float32] = (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
+    return prob
 
 
 def fuse(
@@ -51,4 +53,6 @@ def fuse(
         (B,) float32 in [0, 1].
     """
     prob_per_network = sigmoid(logits / np.float32(temperature))
-    return (prob_per_network @ np.asarray(weights, dtype=np.float32)).astype(np.float32)
+    prob = prob_per_network @ np.asarray(weights, dtype=np.float32)
+    # In float32, weights that sum to one may sum to a little more.
+    return np.clip(prob, 0.0, 1.0).astype(np.float32)

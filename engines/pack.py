@@ -1,10 +1,13 @@
-"""A model pack: a folder with `manifest.json`, weights (safetensors) and graphs (ONNX). Load, verify, save."""
+"""A model pack: a folder of `manifest.json`, weights (safetensors) and graphs (ONNX). Load, verify, save."""
 
 import hashlib
 import json
+import math
+import os
+import re
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import msgspec
@@ -12,10 +15,14 @@ import msgspec
 from engines.contract import contract_hash
 from engines.errors import OutputError, PackError
 from engines.manifest import SCHEMA_VERSION, Manifest
+from engines.spec import FeatureSpec
 
 DEFAULT_PACK = Path(__file__).parent / "packs" / "default"
 MANIFEST_NAME = "manifest.json"
 FEATURES_GRAPH = "features.onnx"
+
+# Names of files and networks: they become paths, so nothing that could lead out of the folder.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -76,20 +83,21 @@ def load_pack(location: str | Path = "default") -> Pack:
     manifest = _parsed(raw, manifest_path)
     if manifest.contract_hash != contract_hash():
         raise PackError(
-            f"{folder} was trained for another feature contract ({manifest.contract_hash[:12]}, this version has "
-            f"{contract_hash()[:12]}). Use a pack made for this version, or train one: breath-offline train"
+            f"{folder} was trained for another feature contract ({manifest.contract_hash[:12]}; this version "
+            f"has {contract_hash()[:12]}). Use a pack for this version, or make one: breath-offline train"
         )
-    if len(manifest.ensemble.weights) != len(manifest.networks) or not manifest.networks:
-        raise PackError(
-            f"{manifest_path}: {len(manifest.networks)} networks but {len(manifest.weights)} weights"
-        )
+    for problem in _contradictions(manifest):
+        raise PackError(f"{manifest_path} contradicts itself: {problem}. Fetch or train the pack again")
     for name, expected in manifest.files.items():
         _verify(folder, name, expected)
     return Pack(folder, manifest, hashlib.sha256(raw).hexdigest())
 
 
 def save_pack(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Pack:
-    """Write a pack as a whole: a reader sees the old folder or the new one, never a mixture.
+    """Write a pack as a whole: it is written beside the folder, and put in its place when it is complete.
+
+    Whatever stops it before that leaves the old pack as it was; between the two renames at the end the old
+    pack lies in `.<name>.previous`, from where the next call brings it back.
 
     Args:
         folder: where; what is there is replaced only if it is a pack or empty.
@@ -99,45 +107,109 @@ def save_pack(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> P
     Raises:
         OutputError: the folder holds something else, or cannot be written.
     """
-    if folder.exists() and not (folder / MANIFEST_NAME).exists() and any(folder.iterdir()):
-        raise OutputError(f"{folder} is not empty and not a model pack; choose another --out")
+    place = folder.resolve()
+    partial, previous = (place.with_name(f".{place.name}.{state}") for state in ("partial", "previous"))
+    check_destination(place)
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     complete = msgspec.structs.replace(manifest, files=hashes)
-    partial = folder.with_name(f".{folder.name}.partial")
-    previous = folder.with_name(f".{folder.name}.previous")
+    text = json.dumps(msgspec.to_builtins(complete), indent=2, allow_nan=False)
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(previous, ignore_errors=True)
+        if previous.exists() and not place.exists():
+            previous.rename(place)
+        for leftover in (partial, previous):
+            shutil.rmtree(leftover, ignore_errors=True)
         partial.mkdir(parents=True)
         for name, content in files.items():
             (partial / name).write_bytes(content)
-        text = json.dumps(msgspec.to_builtins(complete), indent=2, allow_nan=False)
         (partial / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
-        if folder.exists():
-            folder.rename(previous)
-        partial.rename(folder)
+        if place.exists():
+            place.rename(previous)
+        try:
+            partial.rename(place)
+        except OSError:
+            if previous.exists():
+                previous.rename(place)
+            raise
         shutil.rmtree(previous, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"the pack could not be written to {folder}: {error.strerror or error}") from error
     return load_pack(folder)
 
 
+def check_destination(folder: Path) -> None:
+    """See that a pack may be written to `folder`, before the hours of work that its content takes.
+
+    Raises:
+        OutputError: it is a file, or holds anything but a pack, or nothing can be written there.
+    """
+    place = folder.resolve()
+    if place.exists() and not place.is_dir():
+        raise OutputError(f"{folder} is a file; give the pack a folder, with another --out")
+    try:
+        strangers = _strangers(place)
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror or error}") from error
+    if strangers:
+        raise OutputError(
+            f"{folder} holds {strangers[0]}, which is not of a model pack and would be lost; "
+            "choose another --out, or empty the folder"
+        )
+    if not os.access(place.parent, os.W_OK):
+        raise OutputError(f"nothing can be written in {place.parent}; choose another --out")
+
+
+def _strangers(folder: Path) -> list[str]:
+    """Names in `folder` that belong to no pack; a file is only known to belong by the manifest beside it."""
+    if not folder.exists():
+        return []
+    names = {path.name for path in folder.iterdir()}
+    known: set[str] = set()
+    if MANIFEST_NAME in names:
+        try:
+            manifest = json.loads((folder / MANIFEST_NAME).read_bytes())
+            if "contract_hash" in manifest:
+                known = {MANIFEST_NAME, *manifest["files"]}
+        except (ValueError, TypeError, KeyError):
+            known = set()
+    return sorted(names - known)
+
+
 def _parsed(raw: bytes, path: Path) -> Manifest:
     try:
-        version = msgspec.json.decode(raw, type=dict[str, object]).get("schema_version")
+        content = msgspec.json.decode(raw, type=dict[str, object])
+        version = content.get("schema_version")
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise PackError(
                 f"{path} has schema {version}, newer than {SCHEMA_VERSION}, the newest this version reads. "
                 "Upgrade: pip install --upgrade breath"
             )
-        return msgspec.json.decode(raw, type=Manifest)
-    except msgspec.DecodeError as error:
+        manifest = msgspec.json.decode(raw, type=Manifest)
+        # A plain dataclass would let unknown parameters pass, and the features would be other ones.
+        spec = content["feature_spec"]
+        unknown = set(spec if isinstance(spec, dict) else ()) - {field.name for field in fields(FeatureSpec)}
+        if unknown:
+            raise msgspec.ValidationError(f"unknown parameter `{min(unknown)}` - at `$.feature_spec`")
+        return manifest
+    except ValueError as error:  # msgspec's own errors are of this class, and so is a broken encoding
         raise PackError(f"{path} is not a valid manifest: {error}. Fetch or train the pack again") from error
+
+
+def _contradictions(manifest: Manifest) -> Iterator[str]:
+    names, weights = [network.name for network in manifest.networks], manifest.weights
+    if not names or len(weights) != len(names):
+        yield f"{len(names)} networks, {len(weights)} weights"
+    if min(weights, default=0.0) < 0 or not math.isclose(sum(weights), 1.0, abs_tol=1e-3):
+        yield f"the weights of its ensemble {weights} are no shares of one"
+    if len({*names, "features"}) != len(names) + 1 or not all(_PLAIN_NAME.fullmatch(name) for name in names):
+        yield f"{names} cannot be the names of its networks"
+    if manifest.temperature <= 0:
+        yield f"its temperature is {manifest.temperature}"
 
 
 def _verify(folder: Path, name: str, expected: str) -> None:
     path = folder / name
-    if Path(name).name != name:
+    if not _PLAIN_NAME.fullmatch(name):
         raise PackError(f"{folder / MANIFEST_NAME} names {name!r}, which is not a plain file name")
     try:
         with path.open("rb") as file:

@@ -5,6 +5,9 @@ from torch import Tensor, nn
 
 from engines.contract import N_SCALARS
 
+# Far below any scalar's spread, far above what a back end may flush to zero.
+SMALLEST_STD = 1e-12
+
 
 class Standardise(nn.Module):
     """(B, 39) raw scalars -> (x - mean) / std, clipped to +-10; mean and std come from the training clips.
@@ -23,9 +26,12 @@ class Standardise(nn.Module):
 
     def fit(self, scalars: Tensor) -> None:
         """Take mean and standard deviation from the training scalars (N, 39)."""
-        self.mean.copy_(scalars.mean(dim=0))
-        std = scalars.std(dim=0, unbiased=False)
-        self.std.copy_(torch.where(std > 0, std, torch.full_like(std, float("inf"))))
+        exact = scalars.double()
+        self.mean.copy_(exact.mean(dim=0))
+        std = exact.std(dim=0, unbiased=False).clamp_min(SMALLEST_STD)
+        # Not "std > 0": the mean of equal numbers is rounded, and a std of 1e-9 would blow that up.
+        is_constant = scalars.amin(dim=0) == scalars.amax(dim=0)
+        self.std.copy_(std.masked_fill(is_constant, float("inf")))
 
     def forward(self, scalars: Tensor) -> Tensor:
         """Return the standardised scalars."""

@@ -48,14 +48,19 @@ class TorchEngine:
         if self._features is None:
             raise EngineError("the engine is closed; open a new one")
         stages_s: dict[str, float] = {}
-        started = time.perf_counter()
-        images, scalars = self._features(torch.from_numpy(windows).to(self._device))
-        stages_s["features"] = self._elapsed_s(started)
-        logits: list[Tensor] = []
-        for name, network in self._networks.items():
+        stage = "features"
+        try:
             started = time.perf_counter()
-            logits.append(network(images, scalars))
-            stages_s[name] = self._elapsed_s(started)
+            # Copied: torch warns of arrays that must not be written to, which views of a stream are.
+            images, scalars = self._features(torch.from_numpy(windows.copy()).to(self._device))
+            stages_s[stage] = self._elapsed_s(started)
+            logits: list[Tensor] = []
+            for stage, network in self._networks.items():
+                started = time.perf_counter()
+                logits.append(network(images, scalars))
+                stages_s[stage] = self._elapsed_s(started)
+        except RuntimeError as error:  # what torch raises for wrong shapes and for a device without memory
+            raise EngineError(f"torch failed in {stage}: {error}") from error
         return Inference(torch.stack(logits, dim=1).float().cpu().numpy(), stages_s)
 
     def _elapsed_s(self, started: float) -> float:

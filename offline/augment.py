@@ -51,7 +51,7 @@ def cutmix(batch: Batch, kept: float, generator: torch.Generator) -> Batch:
     left = int(torch.randint(width - cut_width + 1, (), generator=generator))
     rows, columns = slice(top, top + cut_height), slice(left, left + cut_width)
     images = batch.images.clone()
-    images[:, :, rows, columns] = batch.images[partner][:, :, rows, columns]
+    images[:, :, rows, columns] = batch.images[partner, :, rows, columns]
     share = 1 - cut_height * cut_width / (height * width)
     return Batch(
         images,

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from engines.errors import LabelsError, OutputError
 
+# What a file that is damaged, or was written by something else, makes its readers raise.
+_UNUSABLE = (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError)
+
 
 def save_checkpoint(
     path: Path,
@@ -42,6 +45,20 @@ def save_checkpoint(
         raise OutputError(f"the checkpoint {path} could not be written: {error}") from error
 
 
+def read_values(path: Path) -> dict[str, Any]:
+    """The plain values alone; only the file's header is read.
+
+    Raises:
+        LabelsError: the file is damaged, or no checkpoint.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            values: dict[str, Any] = json.loads(file.metadata()["values"])
+    except _UNUSABLE as error:
+        raise _unusable(path, error) from error
+    return values
+
+
 def load_checkpoint(
     path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
@@ -64,10 +81,27 @@ def load_checkpoint(
             if name.startswith("optimizer/"):
                 _, index, slot = name.split("/")
                 slots.setdefault(int(index), {})[slot] = value
+        _lay_out_like_parameters(slots, optimizer)
         optimizer.load_state_dict({"state": slots, "param_groups": json.loads(header["groups"])})
         values: dict[str, Any] = json.loads(header["values"])
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise LabelsError(
-            f"the checkpoint {path} cannot be resumed ({error}). Delete it, or train without --resume"
-        ) from error
+    except _UNUSABLE as error:
+        raise _unusable(path, error) from error
     return values
+
+
+def _lay_out_like_parameters(slots: dict[int, dict[str, Tensor]], optimizer: torch.optim.Optimizer) -> None:
+    """Give moments the memory layout of their parameter, which the file does not keep.
+
+    The values are the same in any layout, but kernels of another layout may round differently.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, its_slots in slots.items():
+        for slot, value in its_slots.items():
+            if value.shape == parameters[index].shape:
+                its_slots[slot] = torch.empty_like(parameters[index]).copy_(value)
+
+
+def _unusable(path: Path, error: Exception) -> LabelsError:
+    return LabelsError(
+        f"the checkpoint {path} cannot be resumed ({error!r}). Train with --restart instead of --resume"
+    )

@@ -4,10 +4,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed
 from torch import nn
+
+# The others wait while the main process makes the feature store, which may take longer than the default.
+PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,10 @@ def joined_world() -> Iterator[World]:
     if size == 1:
         yield World(0, 1, device)
         return
-    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if device.type == "cuda":
+        torch.distributed.init_process_group("nccl", timeout=PATIENCE, device_id=device)
+    else:
+        torch.distributed.init_process_group("gloo", timeout=PATIENCE)
     try:
         yield World(rank, size, device)
     finally:

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from engines.contract import N_CHANNELS, N_FRAMES, N_ROWS, N_SCALARS, WINDOW_SAMPLES
-from engines.errors import EngineError
+from engines.errors import ConfigError, EngineError
 from engines.manifest import Manifest
 from engines.onnx_backend import open_session
-from engines.pack import FEATURES_GRAPH, Pack, save_pack
+from engines.pack import FEATURES_GRAPH, Pack, check_destination, save_pack
 from engines.torch_backend import load_networks
 from offline.clips import ClipSet
 from offline.probes import edge_cases
@@ -51,42 +52,53 @@ class Parity:
     mean: float
 
 
-def export_pack(pack: Pack, clips: ClipSet | None = None, *, keep_weights: bool = True) -> Pack:
+def export_pack(
+    pack: Pack, clips: ClipSet | None = None, *, out: Path | None = None, keep_weights: bool = True
+) -> Pack:
     """Write the three graphs into a pack, batch dynamic, weights stored as float16 and computed in float32.
 
     Args:
         pack: a pack that has its weights.
         clips: real clips to verify on, 64 at most are used; None: only the edge cases.
-        keep_weights: False leaves a pack of graphs alone, as it is shipped.
+        out: folder of the pack that is written; None: `pack` itself.
+        keep_weights: False leaves the weights out, as in the pack that is shipped; needs `out`.
 
     Raises:
+        ConfigError: the weights would be lost.
         EngineMissingError: the pack has no weights.
         EngineError: a graph and torch disagree.
+        OutputError: `out` holds something else, or cannot be written.
     """
+    folder = out or pack.path
+    if not keep_weights and folder.resolve() == pack.path.resolve():
+        raise ConfigError(
+            f"{pack.path} would lose its weights, and nothing can make them again; give another --out"
+        )
+    check_destination(folder)
     windows = _verification_windows(clips)
     features = FeatureStack(pack.manifest.feature_spec).eval()
     networks = load_networks(pack)
-    files = {FEATURES_GRAPH: features_graph(features)}
-    files.update({f"{name}.onnx": network_graph(network) for name, network in networks.items()})
-    parities = verify_graphs(files, features, networks, windows)
+    graphs = {FEATURES_GRAPH: features_graph(features)}
+    graphs.update({f"{name}.onnx": network_graph(network) for name, network in networks.items()})
+    parities = verify_graphs(graphs, features, networks, windows)
     for parity in parities:
         logging.getLogger(__name__).info("%s: largest difference %.2g", parity.graph, parity.largest)
-    if keep_weights:
-        files.update({path.name: path.read_bytes() for path in pack.weight_paths.values()})
-    return save_pack(pack.path, _with_parities(pack.manifest, parities, len(windows)), files)
+    dropped = set() if keep_weights else {path.name for path in pack.weight_paths.values()}
+    others = {name: (pack.path / name).read_bytes() for name in set(pack.manifest.files) - dropped}
+    return save_pack(folder, _with_parities(pack.manifest, parities, len(windows)), others | graphs)
 
 
 def features_graph(features: nn.Module) -> bytes:
     """The graph from `windows` (B, 16000) to `images` (B, 9, 128, 63) and `scalars` (B, 39)."""
     example = (torch.zeros(2, WINDOW_SAMPLES),)
-    return _graph(features, example, ["windows"], ["images", "scalars"]).SerializeToString()
+    return _bytes_of(_graph(features, example, ["windows"], ["images", "scalars"]))
 
 
 def network_graph(network: nn.Module) -> bytes:
     """The graph from `images` and `scalars` to `logit` (B,)."""
     example = (torch.zeros(2, N_CHANNELS, N_ROWS, N_FRAMES), torch.zeros(2, N_SCALARS))
     graph = _graph(network, example, ["images", "scalars"], ["logit"])
-    return _stored_in_half(graph).SerializeToString()
+    return _bytes_of(_stored_in_half(graph))
 
 
 def verify_graphs(
@@ -113,8 +125,9 @@ def verify_graphs(
         and np.quantile(scalar_difference, 0.99) <= MAX_SCALAR_DIFFERENCE
     ):
         raise EngineError(
-            f"{FEATURES_GRAPH} differs from torch: mean {difference.mean():.2g}, largest {difference.max():.2g} in "
-            f"the images, {scalar_difference.max():.2g} in the scalars. Please report it with your versions"
+            f"{FEATURES_GRAPH} differs from torch: mean {difference.mean():.2g}, largest "
+            f"{difference.max():.2g} in the images, {scalar_difference.max():.2g} in the scalars. "
+            "Please report it with your versions"
         )
     parities = [Parity(FEATURES_GRAPH, float(difference.max()), float(difference.mean()))]
     for name, prob in expected.items():
@@ -123,7 +136,8 @@ def verify_graphs(
         gap = np.abs(1.0 / (1.0 + np.exp(-logit.astype(np.float64))) - prob)
         if not gap.max() <= MAX_PROB_DIFFERENCE:
             raise EngineError(
-                f"{name}.onnx differs from torch by {gap.max():.2g} in P(exhale). Please report it with your versions"
+                f"{name}.onnx differs from torch by {gap.max():.2g} in P(exhale). "
+                "Please report it with your versions"
             )
         parities.append(Parity(f"{name}.onnx", float(gap.max()), float(gap.mean())))
     return tuple(parities)
@@ -167,16 +181,18 @@ def _graph(
 
 
 def _without_notes(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop the exporter's notes (source lines and their paths): the file should say nothing of this machine."""
-    graph.doc_string = ""
-    del graph.metadata_props[:]
-    del graph.graph.metadata_props[:]
-    for node in graph.graph.node:
-        node.doc_string = ""
-        del node.metadata_props[:]
-    for value in (*graph.graph.value_info, *graph.graph.input, *graph.graph.output):
-        del value.metadata_props[:]
+    """Drop the exporter's notes, source lines and their paths: the file says nothing of this machine."""
+    inner = graph.graph
+    described = (inner.node, inner.initializer, inner.value_info, inner.input, inner.output)
+    for part in (graph, inner, *(element for elements in described for element in elements)):
+        part.doc_string = ""
+        del part.metadata_props[:]
     return graph
+
+
+def _bytes_of(graph: onnx.ModelProto) -> bytes:
+    serialised: bytes = graph.SerializeToString()
+    return serialised
 
 
 def _stored_in_half(graph: onnx.ModelProto) -> onnx.ModelProto:

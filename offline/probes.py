@@ -7,7 +7,7 @@ from engines.contract import RATE_HZ, WINDOW_SAMPLES
 
 
 def edge_cases() -> dict[str, NDArray[np.float32]]:
-    """Name -> (16000,) float32: silence, an impulse, full scale, noise near the floor, noise, a tone, a burst."""
+    """Name -> (16000,) float32 in [-1, 1]: silence, an impulse, full scale, faint and loud noise, ..."""
     time_s = np.arange(WINDOW_SAMPLES) / RATE_HZ
     rng = np.random.default_rng(0)
     noise = rng.standard_normal(WINDOW_SAMPLES)

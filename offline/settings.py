@@ -1,7 +1,7 @@
 """Settings of a training run, recorded in every pack."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from engines.ensemble import WeightMethod
 from engines.errors import ConfigError
@@ -26,7 +26,7 @@ class TrainSettings:
         mixup_share: share of the batches mixed by MixUp.
         ema_decay: of the running average of the weights that is evaluated and kept.
         precision: `bf16` or `fp32`; `auto` takes bf16 where the processor has it.
-        seed: of the split, the weights, the order and the mixing.
+        seed: of the split, the weights, the order and the mixing; 0 or more.
         ensemble: how validation scores become weights.
     """
 
@@ -46,16 +46,30 @@ class TrainSettings:
     ensemble: WeightMethod = "softmax"
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.patience, self.batch_size) < 1 or not 0 <= self.warmup_epochs < self.epochs:
+        if min(self.epochs, self.patience) < 1 or not 0 <= self.warmup_epochs < self.epochs:
             raise ConfigError(
-                f"training settings: epochs={self.epochs}, patience={self.patience} and "
-                f"batch_size={self.batch_size} must be at least 1, warmup_epochs={self.warmup_epochs} less than epochs"
+                f"training settings: epochs={self.epochs} and patience={self.patience} must be at least 1, "
+                f"warmup_epochs={self.warmup_epochs} at least 0 and less than epochs"
             )
+        if self.batch_size < 2:
+            raise ConfigError("training settings: batch_size must be at least 2, for the batch statistics")
         if not 0 < self.learning_rate < 1 or not 0 <= self.dropout < 1 or not 0 <= self.ema_decay < 1:
             raise ConfigError(
                 "training settings: learning_rate, dropout and ema_decay must lie between 0 and 1"
             )
-        if self.cutmix_share + self.mixup_share > 1 or min(self.cutmix_share, self.mixup_share) < 0:
+        if not self.weight_decay >= 0 or not self.max_grad_norm > 0:
+            raise ConfigError("training settings: weight_decay must be 0 or more, max_grad_norm more than 0")
+        # With a tolerance: shares such as 0.7 and 0.3 may add up to a rounding more than 1.
+        shares = (self.cutmix_share, self.mixup_share)
+        if not min(shares) >= 0 or not sum(shares) <= 1 + 1e-9:
             raise ConfigError(
                 "training settings: cutmix_share and mixup_share are shares; together 1 at most"
             )
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"training settings: seed={self.seed} must be 0 or more, and less than 2**63")
+        for name, value, known in (
+            ("precision", self.precision, get_args(Precision)),
+            ("ensemble", self.ensemble, get_args(WeightMethod)),
+        ):
+            if value not in known:
+                raise ConfigError(f"training settings: {name}={value!r} is none of {', '.join(known)}")

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from engines.contract import contract_hash
 from engines.ensemble import fuse, sigmoid, weights_from_scores
+from engines.errors import ConfigError
 from engines.manifest import SCHEMA_VERSION, Ensemble, Manifest, NetworkInfo, Provenance, SplitDays
-from engines.pack import Pack, save_pack
+from engines.pack import Pack, check_destination, save_pack
 from engines.spec import NARROWBAND, FeatureSpec
 from engines.torch_backend import ARCHITECTURES
 from offline.calibration import fitted_temperature
@@ -24,6 +25,7 @@ from offline.export import export_pack
 from offline.metrics import binary_metrics
 from offline.precompute import precompute
 from offline.progress import TrainingView
+from offline.resume import prepare_work, run_key
 from offline.settings import TrainSettings
 from offline.split import Split, split_by_day
 from offline.store import FeatureStore, open_store
@@ -44,46 +46,68 @@ def train_pack(
     out: Path,
     settings: TrainSettings,
     *,
+    name: str | None = None,
     dataset: DatasetInfo | None = None,
     spec: FeatureSpec = NARROWBAND,
     store_folder: Path | None = None,
     work_folder: Path | None = None,
     is_resumed: bool = False,
+    is_restarted: bool = False,
 ) -> Pack | None:
     """Train both networks and write the pack, graphs included.
+
+    What can be refused is refused before the training begins. Under `torchrun`, the store and the work
+    folder must be the same folders for all processes.
 
     Args:
         clips: the labelled clips, of several days.
         out: the pack's folder.
         settings: of the training.
+        name: of the pack; None: that of its folder.
         dataset: name, licence and credit of the clips, for the manifest.
         spec: parameters inside the channels.
-        store_folder: feature store to use or make; None: inside `work_folder`.
+        store_folder: feature store to use or make; None: inside the work folder.
         work_folder: checkpoints, histories, TensorBoard; None: `out` with `.training` behind its name.
-        is_resumed: go on where an earlier run in this work folder stopped.
+        is_resumed: go on where an earlier run in this work folder stopped, if there was one.
+        is_restarted: delete what an earlier run left, and begin anew.
 
     Returns:
         The pack; None in processes other than the main one.
 
     Raises:
-        LabelsError: the clips cannot be split or used.
+        ConfigError: settings that do not fit, or checkpoints of which nothing was said.
+        LabelsError: the clips cannot be split or used, or the checkpoints are of another training.
         OutputError: something cannot be written.
+        EngineError: a graph of the finished pack differs from torch; its weights are kept.
     """
-    work = work_folder or out.with_name(out.name + ".training")
+    place = out.resolve()
+    work = work_folder or place.with_name(f"{place.name}.training")
+    store_place = store_folder or work / "store"
+    check_destination(out)
+    for folder in (work, store_place):
+        if folder.resolve().is_relative_to(place):
+            raise ConfigError(
+                f"{folder} lies in {out}, which the pack takes for itself; choose another folder"
+            )
     split = split_by_day(clips, settings.seed)
-    with joined_world() as world, TrainingView(work, is_shown=world.is_main) as view:
-        store = _store(clips, store_folder or work / "store", spec, world, view)
-        rows = {part: _rows_of(store, split, part) for part in ("train", "validation", "test")}
-        trained: dict[str, Trained] = {}
-        for name in ARCHITECTURES:
-            watcher = view.watcher(name, settings)
-            trained[name] = train_network(
-                name, store, rows["train"], rows["validation"], settings, world, work, watcher,
-                is_resumed=is_resumed,
-            )  # fmt: skip
+    key = run_key(clips, split, spec, settings)
+    with joined_world() as world:
+        if world.is_main:
+            prepare_work(work, ARCHITECTURES, key, is_resumed=is_resumed, is_restarted=is_restarted)
+        with TrainingView(work, is_shown=world.is_main) as view:
+            store = _store(clips, store_place, spec, world, view)
+            rows = {part: _rows_of(store, split, part) for part in ("train", "validation", "test")}
+            trained: dict[str, Trained] = {}
+            for network in ARCHITECTURES:
+                watcher = view.watcher(network, settings)
+                trained[network] = train_network(
+                    network, store, rows["train"], rows["validation"], settings, world, work, watcher,
+                    run_key=key, is_resumed=is_resumed,
+                )  # fmt: skip
     if not world.is_main:
         return None
-    pack = save_pack(out, *_pack_content(trained, store, split, rows, settings, dataset or DatasetInfo()))
+    pack_name, its_dataset = name or place.name, dataset or DatasetInfo()
+    pack = save_pack(out, *_pack_content(pack_name, trained, store, split, rows, settings, its_dataset))
     return export_pack(pack, clips=clips.of_days(split.test))
 
 
@@ -99,6 +123,7 @@ def _rows_of(store: FeatureStore, split: Split, part: str) -> NDArray[np.int64]:
 
 
 def _pack_content(
+    pack_name: str,
     trained: dict[str, Trained],
     store: FeatureStore,
     split: Split,
@@ -119,7 +144,7 @@ def _pack_content(
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         contract_hash=contract_hash(),
-        name="clips",
+        name=pack_name,
         feature_spec=store.spec,
         band_hz=(0.0, store.spec.lowpass_hz or store.spec.mel_fmax_hz),
         networks=tuple(NetworkInfo(name, name, score) for name, score in zip(networks, scores, strict=True)),

@@ -15,11 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from engines.errors import ConfigError, OutputError
 from engines.torch_backend import ARCHITECTURES
 from offline.augment import Batch, mixed
 from offline.checkpoint import load_checkpoint, save_checkpoint
 from offline.distributed import World
 from offline.metrics import binary_metrics
+from offline.resume import RunKey, checkpoint_path, require_same_run
 from offline.settings import Precision, TrainSettings
 from offline.store import FeatureStore
 
@@ -65,6 +67,7 @@ def train_network(
     folder: Path,
     watcher: Watcher,
     *,
+    run_key: RunKey,
     is_resumed: bool = False,
 ) -> Trained:
     """Train one network; after every epoch everything is in `folder/<architecture>.safetensors`.
@@ -72,15 +75,29 @@ def train_network(
     The order of the clips, the mixing and the dropout of an epoch depend on the seed, the epoch and the
     process alone, so that a resumed run is the run that was never interrupted.
 
+    Args:
+        architecture: a key of `ARCHITECTURES`.
+        store: features and labels.
+        train_rows: rows of `store` to learn from.
+        validation_rows: rows of `store` that decide which epoch is the best, and when to stop.
+        settings: of the training.
+        world: the processes that train together; `folder` and the store are the same for all of them.
+        folder: checkpoints and histories.
+        watcher: told how it goes.
+        run_key: kept in the checkpoint; one that has another key is not gone on with.
+        is_resumed: go on from the checkpoint if there is one, instead of writing over it.
+
     Raises:
+        ConfigError: the batches are too small for so many processes, or the training diverged.
         LabelsError: the checkpoint cannot be resumed.
         OutputError: a checkpoint cannot be written.
     """
     run = _Run(architecture, store, train_rows, settings, world)
-    checkpoint = folder / f"{architecture}.safetensors"
+    checkpoint = checkpoint_path(folder, architecture)
     modules = {"network": run.network, "average": run.average, "best": run.best}
     history: list[EpochRecord] = []
     if is_resumed and checkpoint.is_file():
+        require_same_run(checkpoint, run_key)
         values = load_checkpoint(checkpoint, modules, run.optimizer)
         history = [EpochRecord(**record) for record in values["history"]]
     best = max(history, key=lambda record: record.auc, default=None)
@@ -90,8 +107,13 @@ def train_network(
         started = time.monotonic()
         train_loss = run.epoch(epoch, watcher.step)
         prob, loss = run.predictions(validation_rows)
+        if not math.isfinite(train_loss + loss):
+            raise ConfigError(
+                f"the training of {architecture} diverged in epoch {epoch + 1}: its loss is no number. "
+                "Begin anew with --restart and a lower --learning-rate"
+            )
         scores = binary_metrics(store.labels[validation_rows], prob)
-        auc = world.agreed(scores.auc if scores.auc is not None else 0.5)
+        auc = world.agreed(0.5 if math.isnan(scores.auc) else scores.auc)
         is_best = best is None or auc > best.auc
         record = EpochRecord(
             epoch,
@@ -108,7 +130,7 @@ def train_network(
             best = record
             run.best.load_state_dict(run.average.state_dict())
         if world.is_main:
-            values = {"history": [asdict(row) for row in history]}
+            values = {"run": run_key, "history": [asdict(row) for row in history]}
             save_checkpoint(checkpoint, modules, run.optimizer, values)
             _write_history(folder / f"{architecture}.history.json", settings, history)
         world.wait()
@@ -128,11 +150,17 @@ class _Run:
         settings: TrainSettings,
         world: World,
     ) -> None:
+        if min(settings.batch_size, len(rows)) < 2 * world.size:
+            raise ConfigError(
+                f"every process needs two clips a step for its batch statistics: a batch size of "
+                f"{settings.batch_size} and {len(rows)} training clips are too few for {world.size} processes"
+            )
         torch.manual_seed(settings.seed)
         network = ARCHITECTURES[architecture](settings.dropout)
         network.standardise.fit(torch.from_numpy(store.scalars[rows]))
+        self.network: nn.Module = network.to(world.device)
         # Channels-last is the layout of the fast convolutions, on a CPU and on tensor cores.
-        self.network = network.to(world.device).to(memory_format=torch.channels_last)
+        nn.utils.convert_conv2d_weight_memory_format(self.network, torch.channels_last)
         self.average = copy.deepcopy(self.network).eval()
         self.best = copy.deepcopy(self.average)
         self.optimizer = _optimizer(self.network, settings)
@@ -179,7 +207,7 @@ class _Run:
             logits = self._wrapped(batch.images, batch.scalars)
         loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), batch.targets)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), self._settings.max_grad_norm)
         self.optimizer.step()
         return float(loss.detach())
@@ -208,7 +236,7 @@ class _Run:
 
 
 def learning_rate_at(step: int, n_steps_per_epoch: int, settings: TrainSettings) -> float:
-    """Linear warm-up to the peak, then half a cosine down to zero at the last step."""
+    """Linear warm-up to the peak, then half a cosine down, which would reach zero a step after the last."""
     n_warmup = settings.warmup_epochs * n_steps_per_epoch
     n_all = settings.epochs * n_steps_per_epoch
     if step < n_warmup:
@@ -253,4 +281,7 @@ def _seed_of(seed: int, epoch: int, rank: int) -> int:
 
 def _write_history(path: Path, settings: TrainSettings, history: list[EpochRecord]) -> None:
     content: dict[str, Any] = {"settings": asdict(settings), "epochs": [asdict(row) for row in history]}
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    try:
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"the history {path} could not be written: {error.strerror or error}") from error

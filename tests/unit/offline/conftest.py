@@ -123,6 +123,12 @@ def clip_folder(tmp_path: Path) -> Path:
     return write_sets(tmp_path / "set")
 
 
+@pytest.fixture(scope="session")
+def shared_clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same clips for all who only read them."""
+    return write_sets(tmp_path_factory.mktemp("clips") / "set")
+
+
 @pytest.fixture
 def make_clip_folder(tmp_path: Path) -> Callable[..., Path]:
     """`make_clip_folder(days=..., per_day=..., wrong_every=...)` writes a clip set."""

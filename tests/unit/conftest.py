@@ -1,0 +1,103 @@
+"""Packs of both networks with random weights: as training leaves them, and with their graphs."""
+
+import hypothesis
+import numpy as np
+import pytest
+
+from engines.contract import WINDOW_SAMPLES, contract_hash
+from engines.manifest import SCHEMA_VERSION, Ensemble, Manifest, NetworkInfo, Provenance, SplitDays
+from engines.pack import save_pack
+from engines.spec import NARROWBAND
+
+# How long an example takes says something of the machine, not of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session")
+def one_thread():
+    """Torch on one core: small batches gain nothing from more, and rounding depends on their number."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def probe_windows():
+    """(B, 16000) float32: the edge cases, and noise of several levels and colours."""
+    from offline.probes import edge_cases
+
+    random = np.random.default_rng(1)
+    noises = [
+        0.1 * level * np.convolve(random.standard_normal(WINDOW_SAMPLES), np.ones(width) / width, "same")
+        for level, width in ((1.0, 1), (0.3, 8), (2.0, 20), (0.01, 40))
+    ]
+    return np.stack([*edge_cases().values(), *noises]).astype(np.float32).clip(-1, 1)
+
+
+@pytest.fixture(scope="session")
+def weights_pack(tmp_path_factory, one_thread, probe_windows):
+    """A pack of random weights, no graphs; its batch statistics are those of real features."""
+    import torch
+    from safetensors.torch import save
+
+    from engines.torch_backend import ARCHITECTURES
+    from realtime.features.stack import FeatureStack
+
+    images, scalars = FeatureStack(NARROWBAND)(torch.from_numpy(probe_windows))
+    files = {}
+    for seed, (name, architecture) in enumerate(ARCHITECTURES.items()):
+        torch.manual_seed(seed)
+        network = architecture(dropout=0.0).train()
+        network.standardise.fit(scalars)
+        for module in network.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.momentum = None  # the mean over all batches: after one, those of that one
+        with torch.no_grad():
+            network(images, scalars)
+        state = network.state_dict()
+        files[f"{name}.safetensors"] = save(
+            {key: value.half() if value.ndim > 1 else value for key, value in state.items()}
+        )
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        contract_hash=contract_hash(),
+        name="random",
+        feature_spec=NARROWBAND,
+        band_hz=(0.0, 2000.0),
+        networks=tuple(NetworkInfo(name, name, 0.5) for name in ARCHITECTURES),
+        ensemble=Ensemble(method="softmax", score_name="validation AUC", weights=(0.5, 0.5)),
+        temperature=1.0,
+        split=SplitDays(),
+        metrics={},
+        provenance=Provenance("none", "none", "none", 0, 0, {}, {}),
+        files={},
+    )
+    return save_pack(tmp_path_factory.mktemp("packs") / "weights", manifest, files)
+
+
+@pytest.fixture(scope="session")
+def features_graph_once():
+    """Let every export of a session share the features' graph, which takes most of an export's time."""
+    from offline import export
+
+    make = export.features_graph
+    made = {}
+
+    def make_once(features):
+        return made.get(features.spec) or made.setdefault(features.spec, make(features))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "features_graph", make_once)
+        yield
+
+
+@pytest.fixture(scope="session")
+def exported_pack(tmp_path_factory, weights_pack, features_graph_once):
+    """The same, with its graphs."""
+    from offline.export import export_pack
+
+    return export_pack(weights_pack, out=tmp_path_factory.mktemp("packs") / "exported")

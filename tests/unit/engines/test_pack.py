@@ -1,0 +1,295 @@
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engines.contract import contract_hash
+from engines.errors import OutputError, PackError
+from engines.manifest import SCHEMA_VERSION, Ensemble, Manifest, NetworkInfo, Provenance, SplitDays
+from engines.pack import check_destination, load_pack, save_pack
+from engines.spec import NARROWBAND
+
+FILES = {"features.onnx": b"features", "cnn8.onnx": b"first", "vgg.onnx": b"second"}
+
+MANIFEST = Manifest(
+    schema_version=SCHEMA_VERSION,
+    contract_hash=contract_hash(),
+    name="small",
+    feature_spec=NARROWBAND,
+    band_hz=(0.0, 2000.0),
+    networks=(NetworkInfo("cnn8", "cnn8", 0.7), NetworkInfo("vgg", "vgg", 0.8)),
+    ensemble=Ensemble("softmax", "validation AUC", (0.475, 0.525)),
+    temperature=1.25,
+    split=SplitDays(train=("20190101",), validation=("20190102",), test=("20190103",)),
+    metrics={"test": {"auc": 0.8, "confusion": [[1, 2], [3, 4]], "brier": None}},
+    provenance=Provenance("clips", "CC BY 4.0", "somebody", 3, 7, {"epochs": 2}, {"python": "3.11"}),
+    files={},
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return save_pack(tmp_path / "pack", MANIFEST, FILES).path
+
+
+def edited(folder, change):
+    """Change the manifest by hand: `change` works on its JSON."""
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def content_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_what_is_saved_is_loaded(folder):
+    pack = load_pack(folder)
+    assert msgspec.structs.replace(pack.manifest, files={}) == MANIFEST
+    assert set(pack.manifest.files) == set(FILES)
+    assert {path.name: path.read_bytes() for path in pack.graph_paths.values()} == FILES
+    assert list(pack.graph_paths) == ["features", "cnn8", "vgg"]
+    assert pack.manifest.weights == (0.475, 0.525)
+    assert pack.has_graphs
+    assert not pack.has_weights
+
+
+def test_its_hash_tells_packs_apart(folder, tmp_path):
+    pack = load_pack(folder)
+    same = save_pack(tmp_path / "same", MANIFEST, FILES)
+    other = save_pack(tmp_path / "other", MANIFEST, FILES | {"vgg.onnx": b"third"})
+    assert pack.sha256 == same.sha256 != other.sha256
+
+
+def test_a_pack_knows_what_it_holds(tmp_path):
+    weights = {"cnn8.safetensors": b"1", "vgg.safetensors": b"2"}
+    assert save_pack(tmp_path / "weights", MANIFEST, weights).has_weights
+    assert not save_pack(tmp_path / "weights", MANIFEST, weights).has_graphs
+    assert not save_pack(tmp_path / "half", MANIFEST, {"cnn8.safetensors": b"1"}).has_weights
+
+
+def test_a_pack_may_be_moved(folder, tmp_path):
+    moved = tmp_path / "elsewhere" / "else"
+    moved.parent.mkdir()
+    shutil.move(folder, moved)
+    assert load_pack(str(moved)).path == moved
+
+
+@pytest.mark.parametrize("place", ["gone", "folder", "file"])
+def test_no_pack_at_all(tmp_path, place):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("no pack")
+    with pytest.raises(PackError, match=r"no model pack at .*--pack default"):
+        load_pack(tmp_path / place)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b'{"schema_version": 1}', b'{"\xff": 1}', b"\xff"]
+)
+def test_a_damaged_manifest(folder, content):
+    (folder / "manifest.json").write_bytes(content)
+    with pytest.raises(PackError, match=r"manifest\.json is not a valid manifest: .*again"):
+        load_pack(folder)
+
+
+def test_a_damaged_file(folder):
+    (folder / "vgg.onnx").write_bytes(b"secomd")
+    with pytest.raises(PackError, match=r"vgg\.onnx is damaged or was changed.*again"):
+        load_pack(folder)
+
+
+def test_a_missing_file(folder):
+    (folder / "vgg.onnx").unlink()
+    with pytest.raises(PackError, match=r"vgg\.onnx cannot be read .*again"):
+        load_pack(folder)
+
+
+def test_a_newer_schema_is_told_from_a_damaged_one(folder):
+    def change(content):
+        content["schema_version"] = SCHEMA_VERSION + 1
+        content["an invention"] = {"of": "tomorrow"}
+
+    edited(folder, change)
+    with pytest.raises(PackError, match=rf"schema {SCHEMA_VERSION + 1}, newer than .*[Uu]pgrade"):
+        load_pack(folder)
+
+
+def test_another_contract(folder):
+    edited(folder, lambda content: content.update(contract_hash="0" * 64))
+    with pytest.raises(PackError, match=r"another feature contract \(000000000000; this version has"):
+        load_pack(folder)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [(), ("ensemble",), ("networks", 0), ("split",), ("provenance",), ("feature_spec",)],
+    ids=lambda place: "/".join(map(str, place)) or "top",
+)
+def test_an_unknown_field_anywhere(folder, place):
+    def change(content):
+        for step in place:
+            content = content[step]
+        content["surprise"] = 1
+
+    edited(folder, change)
+    with pytest.raises(PackError, match="surprise"):
+        load_pack(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside", "/etc/hostname", "a/b", "", ".", "..", ".hidden", "a\\b", "c:x"]
+)
+def test_a_manifest_cannot_lead_out_of_its_folder(folder, name):
+    (folder.parent / "outside").write_bytes(b"")
+    edited(folder, lambda content: content["files"].update({name: "0" * 64}))
+    with pytest.raises(PackError, match="not a plain file name"):
+        load_pack(folder)
+
+
+@pytest.mark.parametrize("names", [("../vgg", "cnn8"), ("cnn8", "cnn8"), ("features", "vgg"), ("", "vgg")])
+def test_networks_cannot_either_nor_share_a_file(folder, names):
+    def change(content):
+        for network, name in zip(content["networks"], names, strict=True):
+            network["name"] = name
+
+    edited(folder, change)
+    with pytest.raises(PackError, match="cannot be the names of its networks"):
+        load_pack(folder)
+
+
+@pytest.mark.parametrize("weights", [[], [1.0], [0.3, 0.3, 0.4], [0.5, 0.6], [1.5, -0.5]])
+def test_weights_that_are_not_those_of_its_networks(folder, weights):
+    edited(folder, lambda content: content["ensemble"].update(weights=weights))
+    with pytest.raises(PackError, match=r"contradicts itself: .*weights"):
+        load_pack(folder)
+
+
+def test_no_networks(folder):
+    def change(content):
+        content["networks"] = []
+        content["ensemble"]["weights"] = []
+
+    edited(folder, change)
+    with pytest.raises(PackError, match="0 networks"):
+        load_pack(folder)
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0])
+def test_a_temperature_that_divides_by_nothing(folder, temperature):
+    edited(folder, lambda content: content.update(temperature=temperature))
+    with pytest.raises(PackError, match="its temperature is"):
+        load_pack(folder)
+
+
+def test_saving_again_replaces_the_pack_and_leaves_nothing_behind(folder):
+    pack = save_pack(folder, MANIFEST, {"cnn8.onnx": b"new"})
+    assert set(content_of(pack.path)) == {"manifest.json", "cnn8.onnx"}
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_an_empty_folder_is_taken(tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert save_pack(tmp_path / "empty", MANIFEST, FILES).has_graphs
+
+
+def test_parents_are_made(tmp_path):
+    assert save_pack(tmp_path / "a" / "b" / "pack", MANIFEST, FILES).has_graphs
+
+
+def foreign_folder(tmp_path):
+    folder = tmp_path / "thesis"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    return folder
+
+
+def web_extension(tmp_path):
+    folder = tmp_path / "extension"
+    folder.mkdir()
+    (folder / "manifest.json").write_text('{"manifest_version": 3, "files": {}}')
+    return folder
+
+
+def pack_with_a_note(tmp_path):
+    folder = save_pack(tmp_path / "noted", MANIFEST, FILES).path
+    (folder / "notes.txt").write_text("do not lose me")
+    return folder
+
+
+def plain_file(tmp_path):
+    (tmp_path / "file").write_text("text")
+    return tmp_path / "file"
+
+
+@pytest.mark.parametrize("make", [foreign_folder, web_extension, pack_with_a_note, plain_file])
+def test_what_is_no_pack_is_never_replaced(tmp_path, make):
+    place = make(tmp_path)
+    before = place.read_bytes() if place.is_file() else content_of(place)
+    with pytest.raises(OutputError, match="another --out"):
+        check_destination(place)
+    with pytest.raises(OutputError, match="another --out"):
+        save_pack(place, MANIFEST, FILES)
+    assert (place.read_bytes() if place.is_file() else content_of(place)) == before
+    assert [path.name for path in tmp_path.iterdir()] == [place.name]
+
+
+def test_a_save_that_fails_leaves_the_old_pack(folder):
+    before = content_of(folder)
+    with pytest.raises(OutputError, match="could not be written"):
+        save_pack(folder, MANIFEST, FILES | {"no such folder/x": b""})
+    assert content_of(folder) == before
+    load_pack(folder)
+
+
+@pytest.mark.parametrize("stopped_after", ["writing", "first rename", "second rename"])
+def test_a_save_that_was_killed_is_made_good_by_the_next(folder, stopped_after):
+    partial, previous = (folder.with_name(f".pack.{state}") for state in ("partial", "previous"))
+    if stopped_after == "second rename":
+        shutil.copytree(folder, previous)
+    else:
+        partial.mkdir()
+        (partial / "cnn8.onnx").write_bytes(b"half")
+        if stopped_after == "first rename":
+            folder.rename(previous)
+    failing = FILES | {"no such folder/x": b""}
+    with pytest.raises(OutputError):
+        save_pack(folder, MANIFEST, failing)
+    assert load_pack(folder).has_graphs
+    save_pack(folder, MANIFEST, {"cnn8.onnx": b"new"})
+    assert (folder / "cnn8.onnx").read_bytes() == b"new"
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_second_rename_that_fails_brings_the_old_pack_back(folder, monkeypatch):
+    rename = Path.rename
+
+    def rename_unless_new(path, target):
+        if path.name.endswith(".partial"):
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename_unless_new)
+    before = content_of(folder)
+    with pytest.raises(OutputError, match="No space left"):
+        save_pack(folder, MANIFEST, {"cnn8.onnx": b"new"})
+    assert content_of(folder) == before
+
+
+def test_a_link_to_a_pack_stays_a_link(folder, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(folder, target_is_directory=True)
+    assert save_pack(link, MANIFEST, {"cnn8.onnx": b"new"}).path == link
+    assert link.is_symlink()
+    assert (folder / "cnn8.onnx").read_bytes() == b"new"
+
+
+def test_a_manifest_is_readable_json_that_says_everything(folder):
+    content = json.loads((folder / "manifest.json").read_text())
+    assert content["feature_spec"] == asdict(NARROWBAND)
+    assert content["provenance"]["licence"] == "CC BY 4.0"
+    assert content["split"]["test"] == ["20190103"]
+    assert all(len(digest) == 64 for digest in content["files"].values())

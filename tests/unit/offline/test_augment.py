@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+import torch
+
+from engines.contract import N_CHANNELS, N_FRAMES, N_ROWS, N_SCALARS
+from offline.augment import MIXUP_ALPHA, Batch, cutmix, mixed, mixup
+
+N = 6
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def batch():
+    """Clip k is k everywhere: every pixel, scalar and target says whose it is."""
+    numbers = torch.arange(N, dtype=torch.float32)
+    return Batch(
+        numbers[:, None, None, None].expand(N, N_CHANNELS, N_ROWS, N_FRAMES).clone(),
+        numbers[:, None].expand(N, N_SCALARS).clone(),
+        numbers.clone(),
+    )
+
+
+def copy_of(batch):
+    return Batch(batch.images.clone(), batch.scalars.clone(), batch.targets.clone())
+
+
+def assert_same(one, other):
+    for name in ("images", "scalars", "targets"):
+        torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.83])
+@pytest.mark.parametrize("seed", range(4))
+def test_cutmix_puts_one_rectangle_of_a_partner_into_all_channels(batch, kept, seed):
+    out = cutmix(batch, kept, seeded(seed))
+    for clip in range(N):
+        is_foreign = out.images[clip] != clip
+        assert (is_foreign == is_foreign[0]).all(), "the same place in every channel"
+        rows, columns = is_foreign[0].any(dim=1).nonzero()[:, 0], is_foreign[0].any(dim=0).nonzero()[:, 0]
+        if len(rows) == 0:
+            continue  # its own partner
+        height, width = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
+        assert int(is_foreign[0].sum()) == height * width, "a full rectangle"
+        partner = out.images[clip][is_foreign].unique()
+        assert len(partner) == 1
+        share = 1 - height * width / (N_ROWS * N_FRAMES)
+        assert share == pytest.approx(kept, abs=0.02)
+        expected = share * clip + (1 - share) * float(partner)
+        assert float(out.targets[clip]) == pytest.approx(expected, abs=1e-5)
+        np.testing.assert_allclose(out.scalars[clip], expected, atol=1e-5)
+
+
+def test_cutmix_keeps_everything_or_takes_everything(batch):
+    assert_same(cutmix(batch, 1.0, seeded()), batch)
+    taken = cutmix(batch, 0.0, seeded())
+    assert sorted(taken.targets.tolist()) == batch.targets.tolist()
+    for clip in range(N):
+        assert (taken.images[clip] == taken.targets[clip]).all()
+
+
+def test_cutmix_may_put_its_rectangle_at_any_edge(batch):
+    is_touched = torch.zeros(N_ROWS, N_FRAMES, dtype=torch.bool)
+    generator = seeded()
+    for _ in range(100):
+        out = cutmix(batch, 0.3, generator)
+        is_touched |= (out.images[:, 0] != batch.images[:, 0]).any(dim=0)
+    for edge in (is_touched[0], is_touched[-1], is_touched[:, 0], is_touched[:, -1]):
+        assert edge.any()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_mixup_blends_everything_by_one_share(batch, share):
+    out = mixup(batch, share, seeded())
+    partner = torch.randperm(N, generator=seeded()).to(torch.float32)
+    expected = share * batch.targets + (1 - share) * partner
+    torch.testing.assert_close(out.targets, expected)
+    torch.testing.assert_close(out.scalars, expected[:, None].expand(N, N_SCALARS))
+    torch.testing.assert_close(out.images[:, 3, 5, 7], expected)
+
+
+@pytest.mark.parametrize("mix", [lambda b, g: cutmix(b, 0.4, g), lambda b, g: mixup(b, 0.4, g)])
+def test_mixing_leaves_the_batch_it_was_given(batch, mix):
+    before = copy_of(batch)
+    out = mix(batch, seeded())
+    assert_same(batch, before)
+    assert out.images.dtype == torch.float32
+    assert out.images.shape == batch.images.shape
+
+
+def test_mixing_keeps_the_fast_layout(batch):
+    channels_last = batch.images.contiguous(memory_format=torch.channels_last)
+    fast = Batch(channels_last, batch.scalars, batch.targets)
+    for out in (cutmix(fast, 0.4, seeded()), mixup(fast, 0.4, seeded())):
+        assert out.images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_same_generator_mixes_alike_and_another_does_not(batch):
+    assert_same(mixed(batch, 0.5, 0.5, seeded(3)), mixed(batch, 0.5, 0.5, seeded(3)))
+    different = [mixed(batch, 0.5, 0.5, seeded(seed)).targets.tolist() for seed in range(5)]
+    assert len({tuple(targets) for targets in different}) > 1
+
+
+def test_no_shares_mix_nothing(batch):
+    assert mixed(batch, 0.0, 0.0, seeded()) is batch
+
+
+def test_batches_are_mixed_as_often_as_asked(batch):
+    small = Batch(batch.images[:, :, :2, :2], batch.scalars, batch.targets)
+    generator = seeded()
+    plain = sum(mixed(small, 0.3, 0.2, generator) is small for _ in range(2000))
+    assert plain / 2000 == pytest.approx(0.5, abs=0.05)
+
+
+def test_shares_of_mixup_follow_the_beta_distribution():
+    pair = Batch(torch.zeros(2, 1, 1, 1), torch.zeros(2, 1), torch.tensor([0.0, 1.0]))
+    generator = seeded()
+    shares = []
+    while len(shares) < 3000:
+        targets = mixed(pair, 0.0, 1.0, generator).targets
+        if float(targets[0]) != 0.0 or float(targets[1]) != 1.0:
+            shares.append(float(targets[1]))
+    # Beta(a, a): mean 1/2, variance 1 / (4 (2 a + 1)).
+    assert np.mean(shares) == pytest.approx(0.5, abs=0.03)
+    assert np.var(shares) == pytest.approx(1 / (4 * (2 * MIXUP_ALPHA + 1)), rel=0.1)
