@@ -1,6 +1,6 @@
 """The manifest of a model pack: everything that must be known about its weights, as strictly typed JSON."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -68,6 +68,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         metrics: figures measured on the split's parts, for people.
         provenance: where it comes from.
         files: sha256 (hex) of every other file of the pack.
+        graph_precision: in what the networks' ONNX graphs compute their convolutions; the weights of `float`
+            graphs are stored as float16.
     """
 
     schema_version: int
@@ -82,6 +84,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: dict[str, Any]
     provenance: Provenance
     files: dict[str, str]
+    graph_precision: Literal["float", "int8"] = "float"
 
     @property
     def weights(self) -> tuple[float, ...]:

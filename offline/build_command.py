@@ -54,6 +54,11 @@ def build(pack: str, engine: str, precision: str, batch: str, out: Path | None, 
         raise EngineMissingError(
             f"{loaded.path} holds no ONNX graphs; make them with: breath-offline export --pack {loaded.path}"
         )
+    if loaded.manifest.graph_precision != "float" and engine != "onnxruntime":
+        raise ConfigError(
+            f"{engine} builds from float graphs, and those of {loaded.path} are INT8 for the CPU; give the "
+            "pack that breath-offline train or export wrote"
+        )
     windows = gate_windows(None if data is None else read_clips(data, skip_bad=False))
     if engine == "onnxruntime":
         from engines.onnx_backend import OnnxEngine
