@@ -72,7 +72,7 @@ def _print(result: Evaluation) -> None:
         for key in columns:
             value: float = getattr(score.metrics, key)
             low, high = score.intervals[key]
-            cells.append(f"{value:.3f}\n{low:.2f}-{high:.2f}")
+            cells.append(f"{value:.3f}\n" + f"{low:.2f}-{high:.2f}".replace("0.", "."))
         table.add_row(name, *cells)
     Console().print(table)
     if signature.n_seen_days:
