@@ -89,4 +89,6 @@ def test_a_temperature_above_one_doubts_and_never_changes_the_decision(logit):
     values = np.array([[logit]], np.float32)
     sharp, soft = fuse(values, [1.0])[0], fuse(values, [1.0], 2.0)[0]
     assert abs(soft - 0.5) <= abs(sharp - 0.5) + 1e-7
-    assert (soft >= 0.5) == (sharp >= 0.5)
+    # Closer to 0.5 than rounding, the side is a matter of rounding.
+    if abs(sharp - 0.5) > 1e-6:
+        assert (soft >= 0.5) == (sharp >= 0.5)
