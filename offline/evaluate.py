@@ -1,7 +1,5 @@
 """A pack against labelled clips: every network and the ensemble, with intervals over days."""
 
-import importlib.metadata
-import platform
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
@@ -20,12 +18,13 @@ from offline.clips import Clip, ClipSet
 from offline.metrics import BinaryMetrics, Interval, binary_metrics, bootstrap_scores
 from offline.naming import parse_name
 from offline.predict import Progress, infer_files
+from offline.versions import software_versions
 
 PARTS: tuple[str, ...] = ("unseen", "test", "validation", "train", "all")
 ENSEMBLE = "ensemble"
 UNKNOWN = "unknown"
 
-_PACKAGES = ("breath", "numpy", "scipy", "scikit-learn", "soundfile", "soxr", "onnxruntime", "torch")
+PACKAGES = ("breath", "numpy", "scipy", "scikit-learn", "soundfile", "soxr", "onnxruntime", "torch")
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,7 @@ def evaluate(
         n_draws=n_draws,
         seed=seed,
         engine=engine.name,
-        versions=software_versions(),
+        versions=software_versions(PACKAGES),
     )
     labels, days = chosen.labels, np.array(chosen.days)
     scores = {
@@ -217,14 +216,3 @@ def part_of_days(days: Collection[str], split: SplitDays) -> str:
         if set(days) & set(part_days):
             return name
     return UNKNOWN
-
-
-def software_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that figures may depend on, as far as they are installed."""
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

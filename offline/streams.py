@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from engines.contract import contract_hash
 from engines.pack import Pack
 from offline import stream_scores
-from offline.evaluate import part_of_days, software_versions
+from offline.evaluate import PACKAGES, part_of_days
 from offline.metrics import Interval, drawn_days, interval_95
 from offline.predict import Progress
 from offline.stream_files import SNR_CLASSES, Stream
 from offline.stream_replays import Replayer
 from offline.stream_scores import Tally
+from offline.versions import software_versions
 from realtime.pipeline import PipelineSettings
 from realtime.replay import Replay
 
@@ -205,7 +206,7 @@ def evaluate_streams(
         engine=replayer.choice.name,
         n_draws=n_draws,
         seed=seed,
-        versions=software_versions(),
+        versions=software_versions(PACKAGES),
     )
     return evaluation_from_results(signature, results)
 

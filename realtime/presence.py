@@ -13,6 +13,10 @@ LEVEL_SAMPLES = 2048
 LOWEST_HZ = 150.0
 SILENCE_DBFS = -120.0
 
+_TAPER = np.hanning(LEVEL_SAMPLES)
+_TAPER_POWER = (_TAPER**2).sum()
+_FREQS_HZ = np.fft.rfftfreq(LEVEL_SAMPLES, 1 / RATE_HZ)
+
 
 @dataclass(frozen=True)
 class PresenceSettings:
@@ -67,11 +71,9 @@ def level_from_window(window: NDArray[np.float32], highest_hz: float) -> float:
         Level in dB, -120 or more.
     """
     newest = window[-LEVEL_SAMPLES:].astype(np.float64)
-    taper = np.hanning(LEVEL_SAMPLES)
-    power = np.abs(np.fft.rfft(newest * taper)) ** 2
-    freqs_hz = np.fft.rfftfreq(LEVEL_SAMPLES, 1 / RATE_HZ)
-    is_in_band = (freqs_hz >= LOWEST_HZ) & (freqs_hz <= highest_hz)
-    mean_square = 2.0 * power[is_in_band].sum() / (LEVEL_SAMPLES * (taper**2).sum())
+    power = np.abs(np.fft.rfft(newest * _TAPER)) ** 2
+    is_in_band = (_FREQS_HZ >= LOWEST_HZ) & (highest_hz >= _FREQS_HZ)
+    mean_square = 2.0 * power[is_in_band].sum() / (LEVEL_SAMPLES * _TAPER_POWER)
     return max(SILENCE_DBFS, 10.0 * math.log10(mean_square)) if mean_square > 0 else SILENCE_DBFS
 
 

@@ -1,9 +1,7 @@
 """A folder of streams: which days, kinds and noise levels, and the four files of each stream."""
 
 import hashlib
-import importlib.metadata
 import json
-import platform
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from offline.compose.material import Material
 from offline.compose.negatives import Negatives
 from offline.compose.settings import ComposeSettings, Kind
 from offline.output import open_output
+from offline.versions import software_versions
 from realtime.clock import samples_from_seconds
 from realtime.labels import audacity_from_labels, csv_from_labels
 
@@ -79,7 +78,7 @@ def write_stream_set(
         raise OutputError(
             f"{out} holds sounds already; streams of two runs are not mixed: give another folder"
         )
-    versions = _versions()
+    versions = software_versions(_PACKAGES)
     n_all = wanted.n_streams(len(material.days))
     names: list[str] = []
     for name, settings, stream in _streams(wanted, material, negatives):
@@ -148,13 +147,3 @@ def _write_stream(out: Path, name: str, stream: Stream, sidecar: dict[str, Any])
         soundfile.write(out / f"{name}.wav", steps, RATE_HZ, subtype="PCM_16")
     except (soundfile.SoundFileError, OSError) as error:
         raise OutputError(f"cannot write {out / name}.wav: {error}") from error
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from engines.contract import RATE_HZ, WINDOW_SAMPLES
 from realtime.features.dft import RealDft
+from realtime.features.division import TINY, or_one, ratio
 from realtime.features.framing import frame_sums, framed
 
 FRAME_SAMPLES = 2048
@@ -19,7 +20,6 @@ ROLLOFF = 0.85
 CONTRAST_FLOOR = 1e-6
 PEAK_REACH = RATE_HZ // 10
 MAX_LAG = RATE_HZ // 20
-TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ class Scalars(nn.Module):
             *self._contrast(power),
             *_envelope_level(envelope),
             *_peaks(envelope),
-            _ratio((power @ self.is_low).sum(dim=1), power.sum(dim=(1, 2))),
+            ratio((power @ self.is_low).sum(dim=1), power.sum(dim=(1, 2))),
             *_flux(mel),
             *_skewness_and_kurtosis(windows),
             *_percentiles(windows.abs()),
             *self._autocorrelation(windows),
-            _ratio(envelope @ self.ramp, envelope.sum(dim=1)),
+            ratio(envelope @ self.ramp, envelope.sum(dim=1)),
             _skewness_and_kurtosis(envelope)[0],
             _entropy(power),
         ]
@@ -100,7 +100,7 @@ class Scalars(nn.Module):
 
     def _spectral_shape(self, power: Tensor) -> list[Tensor]:
         magnitude = power.sqrt()
-        share = magnitude / _or_one(magnitude.sum(dim=2, keepdim=True))
+        share = magnitude / or_one(magnitude.sum(dim=2, keepdim=True))
         centroid = share @ self.freqs
         distance = (self.freqs - centroid[..., None]).abs()
         bandwidth = (share * distance.square()).sum(dim=2).sqrt()
@@ -137,7 +137,7 @@ class Scalars(nn.Module):
 
     def _autocorrelation(self, windows: Tensor) -> list[Tensor]:
         lags = self.autocorrelation_dft.autocorrelation(windows, MAX_LAG)
-        normalised = lags / _or_one(lags[:, :1])
+        normalised = lags / or_one(lags[:, :1])
         lowest_lag_s = normalised.argmin(dim=1).to(lags.dtype) / RATE_HZ
         is_silent = lags[:, 0] < TINY
         return [
@@ -163,7 +163,7 @@ def _zero_crossings(windows: Tensor) -> list[Tensor]:
 
 def _envelope_level(envelope: Tensor) -> list[Tensor]:
     mean, std = _mean_std(envelope)
-    return [mean, std, _ratio(mean, std)]
+    return [mean, std, ratio(mean, std)]
 
 
 def _peaks(envelope: Tensor) -> list[Tensor]:
@@ -179,8 +179,8 @@ def _peaks(envelope: Tensor) -> list[Tensor]:
         & (envelope > before)
     ).to(envelope.dtype)
     count = is_peak.sum(dim=1)
-    mean = _ratio((envelope * is_peak).sum(dim=1), count)
-    variance = _ratio(((envelope - mean[:, None]).square() * is_peak).sum(dim=1), count)
+    mean = ratio((envelope * is_peak).sum(dim=1), count)
+    variance = ratio(((envelope - mean[:, None]).square() * is_peak).sum(dim=1), count)
     return [count, mean, variance.sqrt()]
 
 
@@ -216,7 +216,7 @@ def _percentiles(magnitude: Tensor) -> list[Tensor]:
 
 def _entropy(power: Tensor) -> Tensor:
     """Mean over frames of the Shannon entropy of the power spectrum, relative to its maximum (0-1)."""
-    share = power / _or_one(power.sum(dim=2, keepdim=True))
+    share = power / or_one(power.sum(dim=2, keepdim=True))
     bits = -(share * share.clamp_min(TINY).log2()).sum(dim=2)
     return bits.mean(dim=1) / float(np.log2(N_BINS))
 
@@ -225,7 +225,7 @@ def _skewness_and_kurtosis(values: Tensor) -> tuple[Tensor, Tensor]:
     """Population skewness and excess kurtosis along the last axis, 0 where nothing varies."""
     centred = values - values.mean(dim=-1, keepdim=True)
     variance = centred.square().mean(dim=-1, keepdim=True)
-    scaled = centred / _or_one(variance.sqrt())
+    scaled = centred / or_one(variance.sqrt())
     skewness, kurtosis = scaled.pow(3).mean(dim=-1), scaled.pow(4).mean(dim=-1) - 3.0
     is_flat = variance[..., 0] < TINY
     zero = torch.zeros_like(skewness)
@@ -241,12 +241,3 @@ def _decibels(magnitude: Tensor) -> Tensor:
     """10 log10, floored 80 dB below each window's maximum (librosa's contrast has magnitudes in here)."""
     level = 10.0 * torch.log10(magnitude.clamp_min(POWER_FLOOR))
     return torch.maximum(level, level.amax(dim=(1, 2), keepdim=True) - 80.0)
-
-
-def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Quotient, 0 where the denominator is practically zero."""
-    return torch.where(denominator < TINY, torch.zeros_like(numerator), numerator / _or_one(denominator))
-
-
-def _or_one(divisor: Tensor) -> Tensor:
-    return torch.where(divisor < TINY, torch.ones_like(divisor), divisor)

@@ -1,6 +1,5 @@
 """The nine images of a window, from one shared short-time Fourier transform."""
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +8,7 @@ from engines.errors import ConfigError
 from engines.spec import FeatureSpec
 from realtime.features import banks
 from realtime.features.dft import RealDft
+from realtime.features.division import or_one
 from realtime.features.framing import framed
 from realtime.features.torchaudio_guard import import_torchaudio_functional
 
@@ -107,13 +107,13 @@ class Images(nn.Module):
 
     def _chroma(self, power: Tensor) -> Tensor:
         raw = self.chroma_bank @ power
-        by_peak = raw / _or_one(raw.amax(dim=1, keepdim=True))
-        by_sum = raw / _or_one(raw.sum(dim=1, keepdim=True))
+        by_peak = raw / or_one(raw.amax(dim=1, keepdim=True))
+        by_sum = raw / or_one(raw.sum(dim=1, keepdim=True))
         exceeded = [(by_sum > threshold).to(raw.dtype) for threshold in CENS_STEPS]
         steps = torch.stack(exceeded).mean(dim=0)
         smooth = steps @ self.cens_smoothing
         norm = smooth.square().sum(dim=1, keepdim=True).sqrt()
-        return torch.cat([by_peak, smooth / _or_one(norm)], dim=1)
+        return torch.cat([by_peak, smooth / or_one(norm)], dim=1)
 
     def _tempogram(self, mel: Tensor) -> Tensor:
         lag, centring = 1, self.spec.window_samples // (2 * HOP_SAMPLES)
@@ -122,7 +122,7 @@ class Images(nn.Module):
         extended = onset @ self.tempogram_padding
         segments = extended[:, self.tempogram_index] * self.tempogram_window
         lags = self.tempogram_dft.autocorrelation(segments, N_ROWS)
-        return (lags / _or_one(lags[..., :1])).transpose(1, 2)
+        return (lags / or_one(lags[..., :1])).transpose(1, 2)
 
 
 def _decibels(power: Tensor) -> Tensor:
@@ -161,8 +161,3 @@ def _padded(image: Tensor) -> Tensor:
     """Fill up to 128 rows, at the bottom, with the image's own minimum."""
     lowest = image.amin(dim=(1, 2), keepdim=True)
     return torch.cat([image, lowest.expand(-1, N_ROWS - image.shape[1], N_FRAMES)], dim=1)
-
-
-def _or_one(divisor: Tensor) -> Tensor:
-    """Divisors that are practically zero become one, so that silence stays zero."""
-    return torch.where(divisor < float(np.finfo(np.float32).tiny), torch.ones_like(divisor), divisor)
