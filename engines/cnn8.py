@@ -15,14 +15,17 @@ POOLED_AFTER = (2, 4)
 class CNN8(nn.Module):
     """Images (B, 9, 128, 63) and raw scalars (B, 39) -> one logit (B,); sigmoid(logit) = P(exhale).
 
+    With a second output, (B, 2): the sigmoid of the other is P(breath), and the first holds given breath.
+
     The architecture of Lim and Won, "A Deep Learning Approach to Respiratory Phase Detection from Audio
     Spectrograms", SeoulTech, 2025.
 
     Args:
         dropout: probability of dropout in both branches and the head.
+        n_outputs: 1, as published, or 2.
     """
 
-    def __init__(self, dropout: float = 0.3) -> None:
+    def __init__(self, dropout: float = 0.3, n_outputs: int = 1) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         width_in = N_CHANNELS
@@ -42,13 +45,14 @@ class CNN8(nn.Module):
         self.head = nn.Sequential(
             *_dense(WIDTHS[-1] + 64, 256), nn.Dropout(dropout),
             *_dense(256, 128),
-            nn.Linear(128, 1),
+            nn.Linear(128, n_outputs),
         )  # fmt: skip
 
     def forward(self, images: Tensor, scalars: Tensor) -> Tensor:
-        """Return the logits (B,)."""
+        """Return the logits: (B,) of one output, (B, n_outputs) of several."""
         joined = torch.cat([self.images(images), self.scalars(self.standardise(scalars))], dim=1)
-        return cast(Tensor, self.head(joined))[:, 0]
+        logits = cast(Tensor, self.head(joined))
+        return logits[:, 0] if logits.shape[1] == 1 else logits
 
 
 def _dense(width_in: int, width_out: int) -> list[nn.Module]:

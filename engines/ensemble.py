@@ -1,4 +1,4 @@
-"""Weights of the networks, and the fusion of their logits into one probability. Pure functions."""
+"""Weights of the networks, and the fusion of their logits into probabilities. Pure functions."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -56,3 +56,16 @@ def fuse(
     prob = prob_per_network @ np.asarray(weights, dtype=np.float32)
     # In float32, weights that sum to one may sum to a little more.
     return np.clip(prob, 0.0, 1.0).astype(np.float32)
+
+
+def fuse_presence(presence_logits: NDArray[np.float32], weights: Sequence[float]) -> NDArray[np.float32]:
+    """P(breath) = sum_i weight_i * sigmoid(presence_logit_i); a pack's temperature is of the phase alone.
+
+    Args:
+        presence_logits: (B, n_networks) float32.
+        weights: those of the phase, n_networks values that sum to one.
+
+    Returns:
+        (B,) float32 in [0, 1].
+    """
+    return fuse(presence_logits, weights)

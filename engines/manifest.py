@@ -17,11 +17,13 @@ class NetworkInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         name: base name of its files, such as `cnn8` for `cnn8.onnx` and `cnn8.safetensors`.
         architecture: `cnn8` or `vgg`.
         score: its validation score, from which the weights of the ensemble are made.
+        n_outputs: 1, the phase; 2, the phase and the presence of breath.
     """
 
     name: str
     architecture: str
     score: float
+    n_outputs: Literal[1, 2] = 1
 
 
 class Ensemble(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.backend import Inference
+from engines.backend import Inference, inference_from_outputs
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import EngineError, EngineMissingError
 from engines.pack import Pack
@@ -43,7 +43,7 @@ class OnnxEngine:
         if not self._sessions:
             raise EngineError("the engine is closed; open a new one")
         stages_s: dict[str, float] = {}
-        logits: list[NDArray[np.float32]] = []
+        given: list[NDArray[np.float32]] = []
         feed: dict[str, NDArray[np.float32]] = {"windows": windows}
         for stage, session in self._sessions.items():
             started = time.perf_counter()
@@ -55,8 +55,8 @@ class OnnxEngine:
             if stage == "features":
                 feed = {"images": outputs[0], "scalars": outputs[1]}
             else:
-                logits.append(outputs[0])
-        return Inference(np.stack(logits, axis=1), stages_s)
+                given.append(outputs[0])
+        return inference_from_outputs(given, stages_s)
 
     def close(self) -> None:
         """Release the sessions."""

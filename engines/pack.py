@@ -203,6 +203,9 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
         yield f"the weights of its ensemble {weights} are no shares of one"
     if len({*names, "features"}) != len(names) + 1 or not all(_PLAIN_NAME.fullmatch(name) for name in names):
         yield f"{names} cannot be the names of its networks"
+    if len({network.n_outputs for network in manifest.networks}) > 1:
+        counts = ", ".join(f"{network.name} {network.n_outputs}" for network in manifest.networks)
+        yield f"all its networks must have the same number of outputs, but they have {counts}"
     if manifest.temperature <= 0:
         yield f"its temperature is {manifest.temperature}"
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.backend import Inference
+from engines.backend import Inference, inference_from_outputs
 from engines.contract import WINDOW_SAMPLES
 from engines.device_memory import DeviceArray, DeviceMemory
 from engines.engine_cache import BatchProfile
@@ -86,16 +86,18 @@ class TensorRtEngine:
         if windows.ndim != 2 or windows.shape[1] != WINDOW_SAMPLES:
             raise EngineError(f"windows must be (B, {WINDOW_SAMPLES}), not {windows.shape}")
         stages_s: dict[str, float] = {}
-        logits = np.empty((len(windows), len(self._contexts)), dtype=np.float32)
+        outputs = [
+            np.empty((len(windows), *host.shape[1:]), dtype=np.float32) for _, host in self._outputs.values()
+        ]
         for first in range(0, len(windows), self._batch.largest):
             piece = windows[first : first + self._batch.largest]
             started = time.perf_counter()
             self._front_end.fill(piece)
             _add(stages_s, self._front_end.host_stage, started)
             self._run(max(len(piece), self._batch.smallest), stages_s)
-            for column, (_, host) in enumerate(self._outputs.values()):
-                logits[first : first + len(piece), column] = host[: len(piece)]
-        return Inference(logits, stages_s)
+            for output, (_, host) in zip(outputs, self._outputs.values(), strict=True):
+                output[first : first + len(piece)] = host[: len(piece)]
+        return inference_from_outputs(outputs, stages_s)
 
     def close(self) -> None:
         """Give everything back: what runs on the memory first, then the memory."""
@@ -126,7 +128,9 @@ class TensorRtEngine:
         engine = self._api.engine_from_plan(stage, plan)
         _require_our_tensors(stage, engine, self._api.module)
         context = self._api.context_from_engine(stage, engine)
-        logit = self._memory.allocate((self._batch.largest,))
+        # As the plan has it, whatever the pack says: the GPU would write past the end of a smaller one.
+        shape = (self._batch.largest, *tuple(engine.get_tensor_shape(_OUTPUT))[1:])
+        logit = self._memory.allocate(shape)
         addresses = {
             "images": self._front_end.images.address,
             "scalars": self._front_end.scalars.address,
@@ -136,7 +140,7 @@ class TensorRtEngine:
             if not context.set_tensor_address(name, address):
                 raise self._failure(f"set the address of {name} of {stage}")
         self._engines[stage], self._contexts[stage] = engine, context
-        self._outputs[stage] = (logit, self._memory.page_locked((self._batch.largest,)))
+        self._outputs[stage] = (logit, self._memory.page_locked(shape))
 
     def _run(self, n: int, stages_s: dict[str, float]) -> None:
         if n != self._n:
@@ -211,6 +215,12 @@ def _require_our_tensors(stage: str, engine: Any, module: Any) -> None:
         raise EngineMismatchError(
             f"the engine of {stage} has the tensors {', '.join(names)}, not float32 images, scalars and "
             "logit: it was built by another version of breath. Build it again: breath-offline build"
+        )
+    shape = tuple(engine.get_tensor_shape(_OUTPUT))
+    if shape[1:] not in ((), (2,)):
+        raise EngineMismatchError(
+            f"the engine of {stage} gives out {shape}, not one logit per window or two: it was built by "
+            "another version of breath. Build it again: breath-offline build"
         )
 
 

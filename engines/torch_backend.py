@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engines.backend import Inference
+from engines.backend import Inference, inference_from_outputs
 from engines.cnn8 import CNN8
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import EngineError, EngineMissingError, PackError
@@ -54,14 +54,14 @@ class TorchEngine:
             # Copied: torch warns of arrays that must not be written to, which views of a stream are.
             images, scalars = self._features(torch.from_numpy(windows.copy()).to(self._device))
             stages_s[stage] = self._elapsed_s(started)
-            logits: list[Tensor] = []
+            outputs: list[Tensor] = []
             for stage, network in self._networks.items():
                 started = time.perf_counter()
-                logits.append(network(images, scalars))
+                outputs.append(network(images, scalars))
                 stages_s[stage] = self._elapsed_s(started)
         except RuntimeError as error:  # what torch raises for wrong shapes and for a device without memory
             raise EngineError(f"torch failed in {stage}: {error}") from error
-        return Inference(torch.stack(logits, dim=1).float().cpu().numpy(), stages_s)
+        return inference_from_outputs([output.float().cpu().numpy() for output in outputs], stages_s)
 
     def _elapsed_s(self, started: float) -> float:
         if self._device.type == "cuda":
@@ -95,7 +95,7 @@ def load_networks(pack: Pack) -> dict[str, nn.Module]:
     for info in pack.manifest.networks:
         if info.architecture not in ARCHITECTURES:
             raise PackError(f"{pack.path}: unknown architecture {info.architecture!r}; upgrade breath")
-        network = ARCHITECTURES[info.architecture]()
+        network = ARCHITECTURES[info.architecture](n_outputs=info.n_outputs)
         network.load_state_dict(_state(pack.weight_paths[info.name], network))
         networks[info.name] = network.eval()
     return networks

@@ -14,14 +14,17 @@ WIDTHS = (64, 128, 256, 512)
 class VGG(nn.Module):
     """Images (B, 9, 128, 63) and raw scalars (B, 39) -> one logit (B,); sigmoid(logit) = P(exhale).
 
+    With a second output, (B, 2): the sigmoid of the other is P(breath), and the first holds given breath.
+
     The architecture of Lim and Won, "A Deep Learning Approach to Respiratory Phase Detection from Audio
     Spectrograms", SeoulTech, 2025.
 
     Args:
         dropout: probability of dropout in the scalar branch and the head; half of it after each block.
+        n_outputs: 1, as published, or 2.
     """
 
-    def __init__(self, dropout: float = 0.3) -> None:
+    def __init__(self, dropout: float = 0.3, n_outputs: int = 1) -> None:
         super().__init__()
         w1, w2, w3, w4 = WIDTHS
         block_dropout = dropout / 2
@@ -39,15 +42,16 @@ class VGG(nn.Module):
         self.head = nn.Sequential(
             *_dense(w4 + 64, 256), nn.Dropout(dropout),
             *_dense(256, 128), nn.Dropout(dropout),
-            nn.Linear(128, 1),
+            nn.Linear(128, n_outputs),
         )  # fmt: skip
 
     def forward(self, images: Tensor, scalars: Tensor) -> Tensor:
-        """Return the logits (B,)."""
+        """Return the logits: (B,) of one output, (B, n_outputs) of several."""
         block3 = self.block3(self.block2(self.block1(images)))
         pooled = self.pooled(self.block4(block3) + self.shortcut(block3))
         joined = torch.cat([pooled, self.scalars(self.standardise(scalars))], dim=1)
-        return cast(Tensor, self.head(joined))[:, 0]
+        logits = cast(Tensor, self.head(joined))
+        return logits[:, 0] if logits.shape[1] == 1 else logits
 
 
 def _block(width_in: int, width: int, last_stride: int = 1) -> list[nn.Module]:

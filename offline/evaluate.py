@@ -1,4 +1,4 @@
-"""A pack against labelled clips: every network and the ensemble, with intervals over days."""
+"""A pack's phases against labelled clips: every network and the ensemble, with intervals over days."""
 
 from collections import Counter
 from collections.abc import Collection

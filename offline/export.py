@@ -35,6 +35,7 @@ MAX_SHARE_OF_PIXELS = 2e-3
 VISIBLE = 0.05
 MAX_SCALAR_DIFFERENCE = 1e-2
 MAX_PROB_DIFFERENCE = 5e-3
+OUTPUTS = ("P(exhale)", "P(breath)")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Parity:
 
     Attributes:
         graph: name of the file.
-        largest: largest difference: of P(exhale) for a network; for the features, of a pixel of an image.
+        largest: largest difference: of P(exhale) or P(breath) for a network; for the features, of a pixel of
+            an image.
         mean: mean absolute difference of the same.
     """
 
@@ -95,7 +97,7 @@ def features_graph(features: nn.Module) -> bytes:
 
 
 def network_graph(network: nn.Module) -> bytes:
-    """The graph from `images` and `scalars` to `logit` (B,)."""
+    """The graph from `images` and `scalars` to `logit`, (B,) or (B, 2), as the network's own."""
     example = (torch.zeros(2, N_CHANNELS, N_ROWS, N_FRAMES), torch.zeros(2, N_SCALARS))
     graph = _graph(network, example, ["images", "scalars"], ["logit"])
     return _bytes_of(_stored_in_half(graph))
@@ -133,10 +135,16 @@ def verify_graphs(
     for name, prob in expected.items():
         session = open_session(files[f"{name}.onnx"])
         (logit,) = session.run(None, {"images": images.numpy(), "scalars": scalars.numpy()})
-        gap = np.abs(1.0 / (1.0 + np.exp(-logit.astype(np.float64))) - prob)
-        if not gap.max() <= MAX_PROB_DIFFERENCE:
+        if logit.shape != prob.shape:
             raise EngineError(
-                f"{name}.onnx differs from torch by {gap.max():.2g} in P(exhale). "
+                f"{name}.onnx gives out {logit.shape}, torch {prob.shape}. "
+                "Please report it with your versions"
+            )
+        gap = np.abs(1.0 / (1.0 + np.exp(-logit.astype(np.float64))) - prob).reshape(len(prob), -1)
+        if not gap.max() <= MAX_PROB_DIFFERENCE:
+            worst = OUTPUTS[gap.max(axis=0).argmax()]
+            raise EngineError(
+                f"{name}.onnx differs from torch by {gap.max():.2g} in {worst}. "
                 "Please report it with your versions"
             )
         parities.append(Parity(f"{name}.onnx", float(gap.max()), float(gap.mean())))

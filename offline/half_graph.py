@@ -18,6 +18,8 @@ _RAW_INPUT = "scalars"
 def half_graph(graph: bytes) -> bytes:
     """Convert `images` and `scalars` -> `logit`, float32, to the same with float16 in between.
 
+    The logits may be one per window, or several.
+
     Raises:
         EngineError: the result is not a valid graph.
     """

@@ -1,4 +1,4 @@
-"""The parity gate: how far an engine's P(exhale) is from float32, and whether that is near enough.
+"""The parity gate: how far an engine's probabilities are from float32, and whether that is near enough.
 
 An engine is judged by what it would change for a user: the probability, the phase, the area under the curve.
 Float16 has three decimal digits, so digits prove nothing.
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.backend import Engine
-from engines.ensemble import fuse
+from engines.ensemble import fuse, fuse_presence
 from engines.errors import EngineError
 from engines.manifest import Manifest
 from engines.pack import Pack
@@ -27,8 +27,8 @@ class Tolerance:
     """The largest differences that pass.
 
     Attributes:
-        largest: of P(exhale), at any window.
-        mean: of P(exhale), on average.
+        largest: of P(exhale) and of P(breath), at any window.
+        mean: of P(exhale) and of P(breath), on average.
         auc_lost: of the area under the curve.
         phase_agreement: smallest share of windows with the same phase that passes.
     """
@@ -60,6 +60,19 @@ class Windows:
 
 
 @dataclass(frozen=True)
+class Probs:
+    """What an engine says.
+
+    Attributes:
+        exhale: (n,) float32 P(exhale).
+        breath: (n,) float32 P(breath); None for a pack that does not know of presence.
+    """
+
+    exhale: NDArray[np.float32]
+    breath: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
 class Parity:
     """The gate's answer.
 
@@ -72,6 +85,8 @@ class Parity:
         mean: mean absolute difference of P(exhale).
         phase_agreement: share of windows on the same side of 0.5.
         auc_lost: AUC of the reference minus that of the engine; None without clips of both phases.
+        largest_of_breath: largest difference of P(breath); None for a pack that does not know of presence.
+        mean_of_breath: mean absolute difference of P(breath), alike.
     """
 
     verdict: Verdict
@@ -82,6 +97,8 @@ class Parity:
     mean: float | None = None
     phase_agreement: float | None = None
     auc_lost: float | None = None
+    largest_of_breath: float | None = None
+    mean_of_breath: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a manifest."""
@@ -91,11 +108,16 @@ class Parity:
         if self.verdict == "not run here":
             return f"parity: not run here ({self.reason})"
         lost = "" if self.auc_lost is None else f", AUC lost {self.auc_lost:.4f}"
+        breath = (
+            ""
+            if self.mean_of_breath is None
+            else f", P(breath) by {self.mean_of_breath:.2g} and {self.largest_of_breath:.2g}"
+        )
         reason = f": {self.reason}" if self.reason else ""
         return (
             f"parity {self.verdict}{reason}; against {self.against} on {self.n_windows} windows: "
             f"P differs by {self.mean:.2g} on average, {self.largest:.2g} at most, same phase in "
-            f"{self.phase_agreement:.2%}{lost}"
+            f"{self.phase_agreement:.2%}{lost}{breath}"
         )
 
 
@@ -135,21 +157,25 @@ def compare(
 
 
 def judged(
-    expected: NDArray[np.float32],
-    found: NDArray[np.float32],
+    expected: Probs,
+    found: Probs,
     labels: NDArray[np.int64],
     precision: str,
     against: str,
 ) -> Parity:
-    """Judge probabilities, (n,) each, by the tolerances of `precision`."""
+    """Judge probabilities by the tolerances of `precision`.
+
+    Raises:
+        EngineError: only one of the two knows of presence.
+    """
     tolerance = TOLERANCES[precision]
-    difference = np.abs(expected - found)
+    difference = np.abs(expected.exhale - found.exhale)
     figures = {
         "largest": float(difference.max()),
         "mean": float(difference.mean()),
-        "phase_agreement": float(((expected > 0.5) == (found > 0.5)).mean()),
+        "phase_agreement": float(((expected.exhale > 0.5) == (found.exhale > 0.5)).mean()),
     }
-    auc_lost = _auc_lost(expected, found, labels)
+    auc_lost = _auc_lost(expected.exhale, found.exhale, labels)
     # Written so that a NaN fails.
     is_near = {
         "the largest difference": figures["largest"] <= tolerance.largest,
@@ -157,12 +183,22 @@ def judged(
         "the phase": figures["phase_agreement"] >= tolerance.phase_agreement,
         "the AUC": auc_lost is None or auc_lost <= tolerance.auc_lost,
     }
+    if (expected.breath is None) != (found.breath is None):
+        raise EngineError(
+            "of engine and reference, one gives P(breath) and the other does not; build it again"
+        )
+    if expected.breath is not None and found.breath is not None:
+        difference = np.abs(expected.breath - found.breath)
+        figures |= {"largest_of_breath": float(difference.max()), "mean_of_breath": float(difference.mean())}
+        is_near["P(breath)"] = (
+            figures["largest_of_breath"] <= tolerance.largest and figures["mean_of_breath"] <= tolerance.mean
+        )
     too_far = [name for name, near in is_near.items() if not near]
     return Parity(
         verdict="failed" if too_far else "passed",
         reason=f"{' and '.join(too_far)} too far off" if too_far else "",
         against=against,
-        n_windows=len(expected),
+        n_windows=len(expected.exhale),
         auc_lost=auc_lost,
         **figures,
     )
@@ -170,15 +206,18 @@ def judged(
 
 def _probs(
     engine: Engine, manifest: Manifest, samples: NDArray[np.float32], progress: Callable[[int, int], None]
-) -> NDArray[np.float32]:
-    probs = []
+) -> Probs:
+    exhale, breath = [], []
     for first in range(0, len(samples), BATCH):
-        logits = engine.infer(samples[first : first + BATCH]).logits
-        if not np.isfinite(logits).all():
-            raise EngineError(f"{engine.name} gives logits that are no numbers; use --precision fp32")
-        probs.append(fuse(logits, manifest.weights, manifest.temperature))
+        said = engine.infer(samples[first : first + BATCH])
+        for logits in (said.logits, said.presence_logits):
+            if logits is not None and not np.isfinite(logits).all():
+                raise EngineError(f"{engine.name} gives logits that are no numbers; use --precision fp32")
+        exhale.append(fuse(said.logits, manifest.weights, manifest.temperature))
+        if said.presence_logits is not None:
+            breath.append(fuse_presence(said.presence_logits, manifest.weights))
         progress(min(first + BATCH, len(samples)), len(samples))
-    return np.concatenate(probs)
+    return Probs(np.concatenate(exhale), np.concatenate(breath) if breath else None)
 
 
 def _auc_lost(

@@ -80,7 +80,7 @@ def find_sounds(places: Sequence[Path], *, skip_bad: bool = False) -> tuple[list
 def infer_files(
     engine: Engine, paths: Sequence[Path], progress: Progress | None = None
 ) -> NDArray[np.float32]:
-    """The logits of the first second of every file, (N, n_networks) float32.
+    """The phase's logits of the first second of every file, (N, n_networks) float32.
 
     Args:
         engine: what runs them.

@@ -35,13 +35,16 @@ def why_not_tensorrt(pack: Pack, flavour: str, root: Path | None = None) -> str:
     return ""
 
 
-def open_tensorrt(pack: Pack, flavour: str, root: Path | None = None) -> "TensorRtEngine":
+def open_tensorrt(
+    pack: Pack, flavour: str, root: Path | None = None, *, has_stage_times: bool = False
+) -> "TensorRtEngine":
     """Open the engine that was built last for this pack, library and GPU.
 
     Args:
         pack: the model pack.
         flavour: `tensorrt` or `tensorrt-rtx`.
         root: folder of the engines; None: the user's own cache.
+        has_stage_times: see `TensorRtEngine`.
 
     Raises:
         BackendUnavailableError: no usable GPU, no TensorRT, or nothing to own its memory.
@@ -52,7 +55,7 @@ def open_tensorrt(pack: Pack, flavour: str, root: Path | None = None) -> "Tensor
     gpu = usable_gpu()
     api = load_api(flavour)
     plans, batch = _plans(pack, api, gpu, root)
-    return open_plans(pack, api, plans, batch)
+    return open_plans(pack, api, plans, batch, has_stage_times=has_stage_times)
 
 
 def open_plans(

@@ -39,8 +39,24 @@ def probe_windows():
 
 
 @pytest.fixture(scope="session")
-def weights_pack(tmp_path_factory, one_thread, probe_windows):
-    """A pack of random weights, no graphs; its batch statistics are those of real features."""
+def make_weights_pack(tmp_path_factory, one_thread, probe_windows):
+    """`make_weights_pack(n_outputs)`: random weights, no graphs; batch statistics are of real features."""
+    return lambda n_outputs: _random_pack(tmp_path_factory.mktemp("packs"), probe_windows, n_outputs)
+
+
+@pytest.fixture(scope="session")
+def weights_pack(make_weights_pack):
+    """A pack of networks with one output, the phase."""
+    return make_weights_pack(1)
+
+
+@pytest.fixture(scope="session")
+def presence_weights_pack(make_weights_pack):
+    """A pack of networks with two outputs, the phase and the presence of breath."""
+    return make_weights_pack(2)
+
+
+def _random_pack(folder, probe_windows, n_outputs):
     import torch
     from safetensors.torch import save
 
@@ -51,7 +67,7 @@ def weights_pack(tmp_path_factory, one_thread, probe_windows):
     files = {}
     for seed, (name, architecture) in enumerate(ARCHITECTURES.items()):
         torch.manual_seed(seed)
-        network = architecture(dropout=0.0).train()
+        network = architecture(dropout=0.0, n_outputs=n_outputs).train()
         network.standardise.fit(scalars)
         for module in network.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
@@ -68,7 +84,7 @@ def weights_pack(tmp_path_factory, one_thread, probe_windows):
         name="random",
         feature_spec=NARROWBAND,
         band_hz=(0.0, 2000.0),
-        networks=tuple(NetworkInfo(name, name, 0.5) for name in ARCHITECTURES),
+        networks=tuple(NetworkInfo(name, name, 0.5, n_outputs) for name in ARCHITECTURES),
         ensemble=Ensemble(method="softmax", score_name="validation AUC", weights=(0.5, 0.5)),
         temperature=1.0,
         split=SplitDays(),
@@ -76,7 +92,7 @@ def weights_pack(tmp_path_factory, one_thread, probe_windows):
         provenance=Provenance("none", "none", "none", 0, 0, {}, {}),
         files={},
     )
-    return save_pack(tmp_path_factory.mktemp("packs") / "weights", manifest, files)
+    return save_pack(folder / "weights", manifest, files)
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +113,15 @@ def features_graph_once():
 
 @pytest.fixture(scope="session")
 def exported_pack(tmp_path_factory, weights_pack, features_graph_once):
-    """The same, with its graphs."""
+    """`weights_pack` with its graphs."""
     from offline.export import export_pack
 
     return export_pack(weights_pack, out=tmp_path_factory.mktemp("packs") / "exported")
+
+
+@pytest.fixture(scope="session")
+def presence_pack(tmp_path_factory, presence_weights_pack, features_graph_once):
+    """`presence_weights_pack` with its graphs."""
+    from offline.export import export_pack
+
+    return export_pack(presence_weights_pack, out=tmp_path_factory.mktemp("packs") / "presence")

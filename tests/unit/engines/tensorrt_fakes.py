@@ -160,7 +160,8 @@ class FakeContext:
         factor = FACTORS[self.engine.stage]
 
         def work():
-            logit[:n] = factor * scalars[:n, 0] + images[:n, 0, 0, 0]
+            phase = factor * scalars[:n, 0] + images[:n, 0, 0, 0]
+            logit[:n] = phase if logit.ndim == 1 else np.stack([phase, -10 * phase], axis=1)
 
         if not gpu.called(self.engine.stage):
             return False
@@ -174,7 +175,7 @@ class FakeEngine:
         self.gpu = module.gpu
         self.stage = stage
         self.batch = module.batch
-        self.tensors = {"images": (9, 128, 63), "scalars": (39,), "logit": ()}
+        self.tensors = {"images": (9, 128, 63), "scalars": (39,), "logit": module.shapes_of_logit[stage]}
 
     @property
     def num_io_tensors(self):
@@ -185,6 +186,9 @@ class FakeEngine:
 
     def get_tensor_mode(self, name):
         return self.module.TensorIOMode.OUTPUT if name == "logit" else self.module.TensorIOMode.INPUT
+
+    def get_tensor_shape(self, name):
+        return (-1, *self.tensors[name])
 
     def get_tensor_dtype(self, name):
         return self.module.tensor_dtype
@@ -211,6 +215,7 @@ class FakeTensorRt:
         self.gpu = gpu
         self.batch = batch
         self.tensor_dtype = self.DataType.FLOAT
+        self.shapes_of_logit = dict.fromkeys(FACTORS, ())
         self.contexts = []
         self.has_factory = True
         self.engine_type = FakeEngine

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.backend import choose
+from engines.backend import choose, inference_from_outputs
 from engines.contract import WINDOW_SAMPLES
 from engines.ensemble import fuse, sigmoid
 from engines.errors import BackendUnavailableError, ConfigError, EngineError, EngineMissingError, PackError
@@ -57,6 +57,43 @@ def test_an_answer_comes_in_the_packs_order_with_the_time_of_each_stage(engines,
     assert all(duration_s >= 0 for duration_s in inference.stages_s.values())
 
 
+def test_networks_with_one_output_say_nothing_of_presence(engines, probe_windows):
+    assert all(engine.infer(probe_windows[:1]).presence_logits is None for engine in engines.values())
+
+
+def test_networks_with_two_outputs_answer_both_and_torch_and_onnx_agree(presence_pack, probe_windows):
+    import torch
+
+    from engines.torch_backend import load_networks
+    from realtime.features.stack import FeatureStack
+
+    said = []
+    for name in ("onnxruntime", "torch"):
+        with open_engine(presence_pack, name, n_threads=1)[0] as engine:
+            said.append(engine.infer(probe_windows))
+    networks = load_networks(presence_pack)
+    with torch.inference_mode():
+        inputs = FeatureStack(presence_pack.manifest.feature_spec).eval()(torch.from_numpy(probe_windows))
+        outputs = np.stack([network(*inputs).numpy() for network in networks.values()], axis=1)
+    for inference in said:
+        for logits, expected in (
+            (inference.logits, outputs[..., 0]),
+            (inference.presence_logits, outputs[..., 1]),
+        ):
+            assert logits.dtype == np.float32
+            assert logits.shape == (len(probe_windows), 2)
+            np.testing.assert_allclose(sigmoid(logits), sigmoid(expected), atol=5e-3)
+    assert np.abs(sigmoid(outputs[..., 0]) - sigmoid(outputs[..., 1])).max() > 0.05, "the two must differ"
+
+
+@pytest.mark.parametrize(
+    "shapes", [[(3,), (3, 2)], [(3, 2), (3,)], [(3, 1), (3, 1)], [(3, 3), (3, 3)], [(3, 2, 1), (3, 2, 1)]]
+)
+def test_outputs_that_no_pack_has_are_an_error_of_the_engine(shapes):
+    with pytest.raises(EngineError, match="must all be"):
+        inference_from_outputs([np.zeros(shape, np.float32) for shape in shapes], {})
+
+
 @BOTH
 def test_a_view_that_must_not_be_written_to_is_read(engines, name, probe_windows):
     stream = np.concatenate([probe_windows[4], probe_windows[5]])
@@ -100,6 +137,13 @@ def test_weights_of_another_network_are_refused(weights_pack, tmp_path):
     swapped = files | {"vgg.safetensors": files["cnn8.safetensors"]}
     pack = save_pack(tmp_path / "swapped", weights_pack.manifest, swapped)
     with pytest.raises(PackError, match=r"vgg\.safetensors holds weights of another network"):
+        open_engine(pack, "torch")
+
+
+def test_weights_of_another_number_of_outputs_are_refused(weights_pack, presence_weights_pack, tmp_path):
+    files = {path.name: path.read_bytes() for path in weights_pack.weight_paths.values()}
+    pack = save_pack(tmp_path / "other", presence_weights_pack.manifest, files)
+    with pytest.raises(PackError, match=r"cnn8\.safetensors holds weights of another network"):
         open_engine(pack, "torch")
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from engines.ensemble import fuse, sigmoid, weights_from_scores
+from engines.ensemble import fuse, fuse_presence, sigmoid, weights_from_scores
 from engines.errors import ConfigError
 
 METHODS = ("softmax", "normalised")
@@ -82,6 +82,14 @@ def test_equal_weights_are_a_mean_and_all_weight_on_one_is_that_one(values):
 
 def test_weights_whose_rounded_sum_exceeds_one_do_not_make_more_than_certainty():
     assert fuse(np.full((1, 3), 50, np.float32), [0.334, 0.333, 0.3330002])[0] == 1
+
+
+@given(logits, scores.filter(lambda values: len(values) == 3))
+def test_presence_has_the_weights_of_the_phase_and_no_temperature(values, three):
+    weights = weights_from_scores(three)
+    prob = fuse_presence(values, weights)
+    assert prob.dtype == np.float32
+    np.testing.assert_allclose(prob, sigmoid(values).astype(np.float64) @ weights, atol=1e-6)
 
 
 @given(st.floats(-20, 20, width=32))

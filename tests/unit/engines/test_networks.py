@@ -40,6 +40,12 @@ def test_a_window_gives_one_logit(architecture, n):
 
 
 @NETWORKS
+@pytest.mark.parametrize("n", [1, 3])
+def test_with_a_second_output_it_gives_two(architecture, n):
+    assert architecture(n_outputs=2).eval()(*batch(n)).shape == (n, 2)
+
+
+@NETWORKS
 def test_windows_of_a_batch_do_not_know_of_each_other(architecture):
     network = architecture().eval()
     images, scalars = batch(3)

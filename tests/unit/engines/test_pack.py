@@ -178,6 +178,31 @@ def test_no_networks(folder):
         load_pack(folder)
 
 
+def test_networks_with_different_numbers_of_outputs(folder):
+    def change(content):
+        content["networks"][1]["n_outputs"] = 2
+
+    edited(folder, change)
+    with pytest.raises(PackError, match=r"the same number of outputs, but they have \w+ 1, \w+ 2"):
+        load_pack(folder)
+
+
+@pytest.mark.parametrize("n_outputs", [0, 3, "two", None])
+def test_a_number_of_outputs_that_no_network_has(folder, n_outputs):
+    edited(folder, lambda content: content["networks"][0].update(n_outputs=n_outputs))
+    with pytest.raises(PackError, match=r"not a valid manifest: .*n_outputs"):
+        load_pack(folder)
+
+
+def test_a_manifest_that_is_silent_of_outputs_means_the_phase(folder):
+    def change(content):
+        for network in content["networks"]:
+            network.pop("n_outputs", None)
+
+    edited(folder, change)
+    assert [network.n_outputs for network in load_pack(folder).manifest.networks] == [1, 1]
+
+
 @pytest.mark.parametrize("temperature", [0, -1.0])
 def test_a_temperature_that_divides_by_nothing(folder, temperature):
     edited(folder, lambda content: content.update(temperature=temperature))

@@ -61,6 +61,36 @@ def test_any_number_of_windows_is_answered(opened, n):
     np.testing.assert_allclose(result.logits, expected(windows), rtol=1e-6)
 
 
+@pytest.mark.parametrize("n", [0, 1, 3, 9])
+def test_networks_with_two_outputs_answer_both(opened, module, n):
+    module.shapes_of_logit = dict.fromkeys(FACTORS, (2,))
+    windows = windows_of(n)
+    with opened() as engine:
+        engine.warm_up()
+        result = engine.infer(windows)
+    assert result.presence_logits.dtype == np.float32
+    np.testing.assert_allclose(result.logits, expected(windows), rtol=1e-6)
+    np.testing.assert_allclose(result.presence_logits, -10 * expected(windows), rtol=1e-6)
+
+
+def test_networks_with_one_output_say_nothing_of_presence(opened):
+    with opened() as engine:
+        assert engine.infer(windows_of(1)).presence_logits is None
+
+
+def test_networks_that_differ_in_their_outputs_are_an_engine_error(opened, module):
+    module.shapes_of_logit["vgg"] = (2,)
+    with opened() as engine, pytest.raises(EngineError, match=r"gave out \(1,\), \(1, 2\)"):
+        engine.infer(windows_of(1))
+
+
+@pytest.mark.parametrize("shape", [(1,), (3,), (2, 2)])
+def test_an_output_of_another_shape_is_refused(opened, module, shape):
+    module.shapes_of_logit["vgg"] = shape
+    with pytest.raises(EngineMismatchError, match=r"the engine of vgg gives out \(-1, .*Build it again"):
+        opened()
+
+
 def test_answers_stay_right_while_graphs_come_and_go(opened):
     with opened() as engine:
         for seed, n in enumerate([1, 1, 1, 3, 3, 3, 1, 4, 1, 1, 1]):

@@ -1,5 +1,7 @@
 """A GPU that fails in mid-stream: the stream goes on, and says so once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -121,6 +123,17 @@ def test_a_secondary_that_fails_ends_it():
     engine.warm_up()
     with pytest.raises(EngineError, match="illegal address"):
         engine.infer(np.zeros((1, 16000), np.float32))
+
+
+def test_presence_comes_from_whichever_runs():
+    class Sure(Silent):
+        def infer(self, windows):
+            return replace(super().infer(windows), presence_logits=np.ones((len(windows), 2), np.float32))
+
+    engine = FallbackEngine(Primary(Sure(), n_good=1), lambda: Primary(Sure(), n_good=9))
+    for _ in range(3):
+        assert (engine.infer(np.zeros((1, 16000), np.float32)).presence_logits == 1).all()
+    assert len(engine.take_notices()) == 1
 
 
 class Silent:

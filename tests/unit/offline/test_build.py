@@ -25,7 +25,7 @@ from offline import build as building
 from offline.build import build_engine, gate_windows
 from offline.cli import main
 from offline.half_graph import half_graph
-from offline.parity import Parity, Windows, compare, judged
+from offline.parity import Parity, Probs, Windows, compare, judged
 from offline.tensorrt_builder import build_plan
 
 ONE = BatchProfile(1, 1, 1)
@@ -190,7 +190,7 @@ class Shifted:
 
     def infer(self, windows):
         result = self.inner.infer(windows)
-        return Inference(result.logits + np.float32(self.shift), result.stages_s)
+        return Inference(result.logits + np.float32(self.shift), result.stages_s, result.presence_logits)
 
     def __enter__(self):
         return self
@@ -271,6 +271,26 @@ def test_the_graph_in_float16_says_nearly_the_same(exported_pack, network, one_t
     assert np.abs(prob[0] - prob[1]).max() < 0.02
 
 
+def test_two_outputs_stay_two_in_float16_and_in_a_plan(needs_rtx, presence_pack, one_thread, probe_windows):
+    graph = presence_pack.graph_paths["cnn8"].read_bytes()
+    features = open_session(presence_pack.graph_paths["features"])
+    images, scalars = features.run(None, {"windows": probe_windows[-2:]})
+    feed = {"images": images, "scalars": scalars}
+    before, after = (open_session(content).run(None, feed)[0] for content in (graph, half_graph(graph)))
+    assert after.shape == (2, 2)
+    np.testing.assert_allclose(1 / (1 + np.exp(-after)), 1 / (1 + np.exp(-before)), atol=0.02)
+    assert build_plan(load_api("tensorrt-rtx"), "cnn8", half_graph(graph), ONE, b"", lambda *_: None).content
+
+
+def test_a_pack_of_two_outputs_is_compared_in_both(presence_pack, few_windows):
+    from engines.onnx_backend import OnnxEngine
+
+    with OnnxEngine(presence_pack, n_threads=1) as engine:
+        parity = compare(engine, presence_pack, "fp32", few_windows)
+    assert parity.verdict == "passed"
+    assert 0 < parity.mean_of_breath <= parity.largest_of_breath < 5e-3
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_in_float16_only_the_ends_and_the_standardisation_are_float32(exported_pack, network):
     model = onnx.shape_inference.infer_shapes(
@@ -336,21 +356,38 @@ LABELS = np.array([0, 0, 1, 1])
     ],
 )
 def test_what_is_too_far_is_named(found, reason):
-    parity = judged(NEAR, np.asarray(found, np.float32), LABELS, "fp16", "torch float32")
+    parity = judged(Probs(NEAR), Probs(np.asarray(found, np.float32)), LABELS, "fp16", "torch float32")
     assert parity.verdict == "failed"
     assert reason in parity.reason
 
 
 def test_float16_has_more_room_than_float32():
-    found = NEAR + np.float32(0.004)
-    assert judged(NEAR, found, LABELS, "fp16", "x").verdict == "passed"
-    assert judged(NEAR, found, LABELS, "fp32", "x").verdict == "failed"
+    found = Probs(NEAR + np.float32(0.004))
+    assert judged(Probs(NEAR), found, LABELS, "fp16", "x").verdict == "passed"
+    assert judged(Probs(NEAR), found, LABELS, "fp32", "x").verdict == "failed"
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(0.0, "passed"), (0.004, "failed"), (np.nan, "failed")])
+def test_presence_is_held_to_the_same_differences(shift, verdict):
+    found = Probs(NEAR, NEAR + np.float32(shift))
+    parity = judged(Probs(NEAR, NEAR), found, LABELS, "fp32", "torch float32")
+    assert parity.verdict == verdict
+    assert parity.reason == ("" if verdict == "passed" else "P(breath) too far off")
+    assert "P(breath) by" in str(parity)
+    assert parity.mean_of_breath == pytest.approx(shift, nan_ok=True, abs=1e-6)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_engine_and_a_reference_of_which_one_knows_presence(order):
+    with pytest.raises(EngineError, match=r"one gives P\(breath\) and the other does not"):
+        judged(*[Probs(NEAR), Probs(NEAR, NEAR)][::order], LABELS, "fp32", "torch float32")
 
 
 def test_without_labels_there_is_no_auc():
-    parity = judged(NEAR, NEAR, np.full(4, -1), "fp32", "torch float32")
+    parity = judged(Probs(NEAR), Probs(NEAR), np.full(4, -1), "fp32", "torch float32")
     assert parity.auc_lost is None
     assert "AUC" not in str(parity)
+    assert "P(breath)" not in str(parity)
 
 
 def test_not_run_here_says_neither_passed_nor_failed():
@@ -429,5 +466,5 @@ def test_layers_of_another_type_are_refused():
 
 
 def test_a_parity_can_be_written_and_read(tmp_path):
-    parity = judged(NEAR, NEAR, LABELS, "fp32", "torch float32")
+    parity = judged(Probs(NEAR), Probs(NEAR, None), LABELS, "fp32", "torch float32")
     assert Parity(**json.loads(json.dumps(parity.to_json()))) == replace(parity)

@@ -1,3 +1,4 @@
+import copy
 import shutil
 import sys
 import sysconfig
@@ -135,6 +136,41 @@ def test_a_graph_of_other_weights_is_not_passed(parts, probe_windows):
     other = {name: type(network)().eval() for name, network in networks.items()}
     with pytest.raises(EngineError, match=r"cnn8\.onnx differs from torch by .* in P\(exhale\)"):
         verify_graphs(files, features, other, probe_windows[:3])
+
+
+@pytest.fixture(scope="module")
+def presence_parts(presence_pack):
+    files = {name: (presence_pack.path / name).read_bytes() for name in GRAPHS}
+    return files, FeatureStack(presence_pack.manifest.feature_spec).eval(), load_networks(presence_pack)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_two_outputs_are_one_tensor_and_both_are_those_of_torch(presence_parts, probe_windows, n):
+    files, features, networks = presence_parts
+    with torch.inference_mode():
+        images, scalars = features(torch.from_numpy(probe_windows[-n:]))
+        expected = {name: network(images, scalars).numpy() for name, network in networks.items()}
+    for name, logits in expected.items():
+        feed = {"images": images.numpy(), "scalars": scalars.numpy()}
+        (logit,) = open_session(files[f"{name}.onnx"]).run(None, feed)
+        assert logit.shape == (n, 2)
+        np.testing.assert_allclose(logit, logits, atol=2e-2)
+
+
+@pytest.mark.parametrize(("output", "meaning"), [(0, "exhale"), (1, "breath")])
+def test_every_output_is_verified(presence_parts, probe_windows, output, meaning):
+    files, features, networks = presence_parts
+    other = copy.deepcopy(networks)
+    with torch.no_grad():
+        other["vgg"].head[-1].bias[output] += 1
+    with pytest.raises(EngineError, match=rf"vgg\.onnx differs from torch by .* in P\({meaning}\)"):
+        verify_graphs(files, features, other, probe_windows[:3])
+
+
+def test_a_graph_of_another_number_of_outputs_is_not_passed(parts, presence_parts, probe_windows):
+    for given, others in ((parts, presence_parts), (presence_parts, parts)):
+        with pytest.raises(EngineError, match=r"cnn8\.onnx gives out \(3.*, torch \(3"):
+            verify_graphs(given[0], given[1], others[2], probe_windows[:3])
 
 
 def test_a_graph_of_other_features_is_not_passed(parts, probe_windows):

@@ -3,6 +3,7 @@ import numpy as np
 import onnx
 import pytest
 
+from engines.backend import Inference
 from engines.ensemble import sigmoid
 from engines.errors import ConfigError, EngineError, LabelsError
 from engines.manifest import SplitDays
@@ -32,10 +33,14 @@ def quantised_graphs(exported_pack, calibrating):
 @pytest.fixture
 def split_pack(exported_pack, clips, tmp_path):
     """The exported pack, as if trained on the clips' first days."""
+    return as_trained_on(clips, exported_pack, tmp_path / "split")
+
+
+def as_trained_on(clips, pack, folder):
     days = sorted(set(clips.days))
     split = SplitDays(train=tuple(days[:-2]), validation=(days[-2],), test=(days[-1],))
-    files = {name: (exported_pack.path / name).read_bytes() for name in exported_pack.manifest.files}
-    return save_pack(tmp_path / "split", msgspec.structs.replace(exported_pack.manifest, split=split), files)
+    files = {name: (pack.path / name).read_bytes() for name in pack.manifest.files}
+    return save_pack(folder, msgspec.structs.replace(pack.manifest, split=split), files)
 
 
 @pytest.mark.parametrize(("name", "n_convolutions"), [("cnn8", 8), ("vgg", 13)])
@@ -74,6 +79,32 @@ def test_a_quantised_pack_says_so_runs_and_is_not_quantised_again(split_pack, cl
         assert np.isfinite(engine.infer(np.zeros((1, 16_000), np.float32)).logits).all()
     with pytest.raises(ConfigError, match="INT8 already"):
         quantise_pack(made, clips, tmp_path / "again")
+
+
+def test_two_outputs_stay_two_in_int8(presence_pack, calibrating):
+    graph = presence_pack.graph_paths["cnn8"].read_bytes()
+    few = calibrating[0][-3:], calibrating[1][-3:]
+    feed = dict(zip(("images", "scalars"), few, strict=True))
+    before, after = (open_session(content).run(None, feed)[0] for content in (graph, int8_graph(graph, few)))
+    assert after.shape == before.shape == (3, 2)
+    np.testing.assert_allclose(sigmoid(after), sigmoid(before), atol=0.1)
+
+
+def test_a_pack_of_two_outputs_has_figures_of_both(presence_pack, clips, tmp_path, monkeypatch):
+    # What quantising does to a graph is another test's matter, and takes minutes.
+    monkeypatch.setattr(quantise, "int8_graph", lambda graph, _calibrating: graph)
+    made = quantise_pack(as_trained_on(clips, presence_pack, tmp_path / "split"), clips, tmp_path / "int8")
+    figures = made.manifest.metrics["int8_against_float"]
+    for name in ("cnn8", "vgg", "ensemble"):
+        assert figures[name] == {"auc_lost": 0, "mean_difference": 0, "mean_difference_of_presence": 0}
+
+
+def test_presence_must_not_move_either(presence_pack):
+    still, moved = np.zeros((4, 2), np.float32), np.full((4, 2), 2, np.float32)
+    with pytest.raises(EngineError, match=r"moves P\(exhale\) by 0\.000 and P\(breath\) by 0\.381"):
+        quantise._judged(
+            presence_pack, Inference(still, {}, still), Inference(still, {}, moved), np.array([0, 1, 0, 1])
+        )
 
 
 def test_int8_that_costs_too_much_is_refused_and_nothing_written(split_pack, clips, tmp_path, monkeypatch):
