@@ -16,12 +16,14 @@ class Batch:
     Attributes:
         images: (B, 9, 128, 63) float32.
         scalars: (B, 39) float32.
-        targets: (B,) float32, 1 = exhale; between 0 and 1 after mixing.
+        targets: (B, n_outputs) float32, 1 = exhale, 1 = breath; between 0 and 1 after mixing.
+        weights: (B, n_outputs) float32, how much each target counts.
     """
 
     images: Tensor
     scalars: Tensor
     targets: Tensor
+    weights: Tensor
 
 
 def mixed(batch: Batch, cutmix_share: float, mixup_share: float, generator: torch.Generator) -> Batch:
@@ -53,11 +55,7 @@ def cutmix(batch: Batch, kept: float, generator: torch.Generator) -> Batch:
     images = batch.images.clone()
     images[:, :, rows, columns] = batch.images[partner, :, rows, columns]
     share = 1 - cut_height * cut_width / (height * width)
-    return Batch(
-        images,
-        torch.lerp(batch.scalars[partner], batch.scalars, share),
-        torch.lerp(batch.targets[partner], batch.targets, share),
-    )
+    return _blended(batch, partner, share, images)
 
 
 def mixup(batch: Batch, share: float, generator: torch.Generator) -> Batch:
@@ -69,11 +67,16 @@ def mixup(batch: Batch, share: float, generator: torch.Generator) -> Batch:
         generator: source of the partners.
     """
     partner = _partner(batch, generator)
-    return Batch(
-        torch.lerp(batch.images[partner], batch.images, share),
-        torch.lerp(batch.scalars[partner], batch.scalars, share),
-        torch.lerp(batch.targets[partner], batch.targets, share),
-    )
+    return _blended(batch, partner, share, torch.lerp(batch.images[partner], batch.images, share))
+
+
+def _blended(batch: Batch, partner: Tensor, share: float, images: Tensor) -> Batch:
+    """The batch with these images; a target that counts for nothing leaves the other's as it is."""
+    weights = torch.lerp(batch.weights[partner], batch.weights, share)
+    counted = batch.weights * batch.targets
+    targets = torch.lerp(counted[partner], counted, share) / weights.clamp_min(1e-6)
+    scalars = torch.lerp(batch.scalars[partner], batch.scalars, share)
+    return Batch(images, scalars, targets, weights)
 
 
 def _partner(batch: Batch, generator: torch.Generator) -> Tensor:

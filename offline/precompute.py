@@ -1,11 +1,8 @@
 """Clips into a feature store, on every core, going on where it stopped."""
 
 import functools
-import multiprocessing
 import sys
-from collections.abc import Callable, Generator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -13,15 +10,15 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from engines.errors import OutputError
 from engines.spec import FeatureSpec
 from offline import store
 from offline.clips import ClipSet, read_clip
-from offline.workers import n_cores, start_worker
+from offline.workers import n_cores, run_in_processes
 
 Extract = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 MakeExtract = Callable[[FeatureSpec], Extract]
 Rows = tuple[int, ...]
+Batch = tuple[Rows, tuple[Path, ...]]
 
 _BATCHES_PER_CHECKPOINT = 8
 
@@ -73,15 +70,19 @@ def precompute(
     """
     done = store.create_or_resume(clips, out, spec)
     pending = np.flatnonzero(done == 0)
-    batches = [tuple(pending[i : i + batch_clips].tolist()) for i in range(0, len(pending), batch_clips)]
+    rows_of = [tuple(pending[i : i + batch_clips].tolist()) for i in range(0, len(pending), batch_clips)]
+    batches: list[Batch] = [(rows, tuple(clips.clips[row].path for row in rows)) for rows in rows_of]
     workers = min(workers or n_cores(), max(1, len(batches)))
     tell = progress or (lambda _n_done, _n_clips: None)
     n_done = len(clips) - len(pending)
     tell(n_done, len(clips))
     unsaved: list[int] = []
-    run = _run_here if workers == 1 else functools.partial(_run_in_pool, workers=workers)
+    if workers == 1 and batches:
+        run = _Worker(out, spec, make_extract).run
+    else:
+        run = functools.partial(_run_batch, out, spec, make_extract)
     try:
-        with closing(run(batches, clips, out, spec, make_extract)) as finished:
+        with closing(run_in_processes(run, batches, workers, f"the feature store {out}")) as finished:
             for rows in finished:
                 unsaved.extend(rows)
                 n_done += len(rows)
@@ -102,12 +103,14 @@ class _Worker:
         self._scalars = open_memmap(folder / store.SCALARS_FILE, mode="r+")
         self._extract = make_extract(spec)
 
-    def run(self, rows: Rows, paths: tuple[Path, ...]) -> None:
+    def run(self, batch: Batch) -> Rows:
+        rows, paths = batch
         images, scalars = self._extract(np.stack([read_clip(path) for path in paths]))
         assert np.isfinite(images).all(), "features of finite sound must be finite"
         assert np.isfinite(scalars).all(), "features of finite sound must be finite"
         self._images[list(rows)] = images
         self._scalars[list(rows)] = scalars
+        return rows
 
 
 @functools.cache
@@ -119,58 +122,5 @@ def _worker_of_process(folder: Path, spec: FeatureSpec, make_extract: MakeExtrac
     return worker
 
 
-def _run_batch(
-    folder: Path,
-    spec: FeatureSpec,
-    make_extract: MakeExtract,
-    rows: Rows,
-    paths: tuple[Path, ...],
-) -> Rows:
-    _worker_of_process(folder, spec, make_extract).run(rows, paths)
-    return rows
-
-
-def _run_here(
-    batches: list[Rows],
-    clips: ClipSet,
-    folder: Path,
-    spec: FeatureSpec,
-    make_extract: MakeExtract,
-) -> Generator[Rows, None, None]:
-    if batches:
-        worker = _Worker(folder, spec, make_extract)
-        for rows in batches:
-            worker.run(rows, tuple(clips.clips[row].path for row in rows))
-            yield rows
-
-
-def _run_in_pool(
-    batches: list[Rows],
-    clips: ClipSet,
-    folder: Path,
-    spec: FeatureSpec,
-    make_extract: MakeExtract,
-    *,
-    workers: int,
-) -> Generator[Rows, None, None]:
-    # Spawned, not forked: a forked torch or OpenMP may hang.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker)
-    try:
-        waiting: set[Future[Rows]] = {
-            pool.submit(
-                _run_batch, folder, spec, make_extract, rows, tuple(clips.clips[row].path for row in rows)
-            )
-            for rows in batches
-        }
-        while waiting:
-            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield future.result()
-    except BrokenProcessPool as error:
-        raise OutputError(
-            f"a worker of precompute died while writing {folder} (out of memory, or the disk is full); "
-            "run the same command again to go on, with fewer --workers if memory is short"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _run_batch(folder: Path, spec: FeatureSpec, make_extract: MakeExtract, batch: Batch) -> Rows:
+    return _worker_of_process(folder, spec, make_extract).run(batch)

@@ -73,6 +73,10 @@ class TrainingView:
         """Progress of the feature store."""
         self._advance("features", n_done, n_clips)
 
+    def drawing_windows(self, n_done: int, n_windows: int) -> None:
+        """Progress of the live windows of an epoch."""
+        self._advance("live windows", n_done, n_windows)
+
     def watcher(self, name: str, settings: TrainSettings) -> Watcher:
         """Callbacks for the training of the network `name`."""
 

@@ -1,4 +1,4 @@
-"""INT8 graphs for the CPU: calibrated on clips of the training days, judged on the validation days."""
+"""INT8 graphs for the CPU: calibrated on sound of the training days, judged on the validation days."""
 
 import tempfile
 from collections.abc import Iterator
@@ -10,15 +10,22 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from engines.ensemble import fuse, sigmoid
+from engines.backend import Inference, inference_from_outputs
+from engines.ensemble import fuse, fuse_presence, sigmoid
 from engines.errors import ConfigError, EngineError, LabelsError
 from engines.onnx_backend import open_session
 from engines.pack import Pack, check_destination, save_pack
 from offline.clips import ClipSet
+from offline.compose.negatives import Negatives
+from offline.live_settings import LiveSettings
+from offline.live_windows import WindowSource
 from offline.metrics import binary_metrics
 from offline.sound import read_clip
 
-N_CALIBRATION_CLIPS = 128
+N_CALIBRATION_WINDOWS = 160
+N_CALIBRATION_BATCHES = 20
+# Live windows that no epoch of a training draws.
+CALIBRATION_EPOCH = 1_000_000
 PERCENTILE = 99.99
 MAX_AUC_LOSS = 0.003
 MAX_MEAN_PROB_DIFFERENCE = 0.02
@@ -26,7 +33,9 @@ MAX_MEAN_PROB_DIFFERENCE = 0.02
 Features = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-def quantise_pack(pack: Pack, clips: ClipSet, out: Path, *, seed: int = 0) -> Pack:
+def quantise_pack(
+    pack: Pack, clips: ClipSet, out: Path, *, negatives: Path | None = None, seed: int = 0
+) -> Pack:
     """Write a pack whose networks compute their convolutions in INT8, for ONNX Runtime on a CPU.
 
     Convolutions but the first (its input is the images, whose outliers INT8 cannot hold) get quantise and
@@ -37,12 +46,15 @@ def quantise_pack(pack: Pack, clips: ClipSet, out: Path, *, seed: int = 0) -> Pa
         pack: a pack with float graphs.
         clips: labelled clips that hold the pack's training and validation days.
         out: folder of the pack that is written.
-        seed: of the choice of the calibration clips.
+        negatives: sounds that are not breathing: calibrate on live windows, clips among them, of a pack that
+            was trained on such; None: on clips alone.
+        seed: of the choice of what is calibrated on.
 
     Raises:
-        ConfigError: the pack's graphs are INT8 already.
+        ConfigError: the pack's graphs are INT8 already, or there are no negatives in that folder.
         LabelsError: the clips lack the pack's days.
-        EngineError: a network loses more than 0.003 AUC on the validation days, or moves too far.
+        EngineError: a network loses more than 0.003 AUC of the phase on the validation days, or its
+            probabilities move too far.
         OutputError: `out` cannot be written.
     """
     if pack.manifest.graph_precision == "int8":
@@ -52,18 +64,17 @@ def quantise_pack(pack: Pack, clips: ClipSet, out: Path, *, seed: int = 0) -> Pa
     calibration, judged = clips.of_days(split.train), clips.of_days(split.validation)
     if not len(calibration) or not len(judged):
         raise LabelsError("the clips hold none of the pack's training or validation days; give its own clips")
-    order = np.random.default_rng(seed).permutation(len(calibration))[:N_CALIBRATION_CLIPS]
     graphs = {stage: path.read_bytes() for stage, path in pack.graph_paths.items()}
-    calibrating = _features(graphs["features"], [calibration.clips[i].path for i in order])
-    judging = _features(graphs["features"], [clip.path for clip in judged])
+    calibrating = _features(graphs["features"], _calibration_windows(calibration, negatives, seed))
+    judging = _features(graphs["features"], np.stack([read_clip(clip.path) for clip in judged]))
     labels = np.array([clip.label for clip in judged])
-    logits: dict[str, dict[str, NDArray[np.float32]]] = {"float": {}, "int8": {}}
+    before, after = [], []
     for network in pack.manifest.networks:
         quantised = int8_graph(graphs[network.name], calibrating)
-        logits["float"][network.name] = _logits(graphs[network.name], judging)
-        logits["int8"][network.name] = _logits(quantised, judging)
+        before.append(_output(graphs[network.name], judging))
+        after.append(_output(quantised, judging))
         graphs[network.name] = quantised
-    figures = _judged(pack, logits, labels)
+    figures = _judged(pack, inference_from_outputs(before, {}), inference_from_outputs(after, {}), labels)
     manifest = msgspec.structs.replace(
         pack.manifest,
         graph_precision="int8",
@@ -80,7 +91,8 @@ def int8_graph(graph: bytes, calibrating: Features) -> bytes:
     """Quantise one network's graph.
 
     Args:
-        graph: `images` and `scalars` -> `logit`, float32, or float32 stored as float16.
+        graph: `images` and `scalars` -> `logit`, one per window or several, float32, or float32 stored as
+            float16.
         calibrating: images (N, 9, 128, 63) and scalars (N, 39) that show which values occur.
     """
     from onnxruntime import quantization
@@ -134,46 +146,74 @@ def _with_float_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _judged(
-    pack: Pack, logits: dict[str, dict[str, NDArray[np.float32]]], labels: NDArray[np.int64]
-) -> dict[str, Any]:
+def _judged(pack: Pack, before: Inference, after: Inference, labels: NDArray[np.int64]) -> dict[str, Any]:
     """Figures of INT8 against float on the same clips.
+
+    Every clip holds breath, so presence has no AUC; it must not move, no more than the phase.
 
     Raises:
         EngineError: INT8 costs too much.
     """
     figures: dict[str, Any] = {"n_clips": len(labels)}
-    for name in (*logits["float"], "ensemble"):
-        before, after = (_prob(pack, logits[kind], name) for kind in ("float", "int8"))
-        loss = binary_metrics(labels, before).auc - binary_metrics(labels, after).auc
-        moved = float(np.abs(before - after).mean())
-        figures[name] = {"auc_lost": round(loss, 5), "mean_difference": round(moved, 5)}
-        if not (loss < MAX_AUC_LOSS and moved <= MAX_MEAN_PROB_DIFFERENCE):
+    exhale, exhale_int8 = _probs_exhale(pack, before), _probs_exhale(pack, after)
+    breath, breath_int8 = _probs_breath(pack, before), _probs_breath(pack, after)
+    for name, prob in exhale.items():
+        loss = binary_metrics(labels, prob).auc - binary_metrics(labels, exhale_int8[name]).auc
+        moved = {"P(exhale)": float(np.abs(prob - exhale_int8[name]).mean())}
+        figures[name] = {"auc_lost": round(loss, 5), "mean_difference": round(moved["P(exhale)"], 5)}
+        if breath:
+            moved["P(breath)"] = float(np.abs(breath[name] - breath_int8[name]).mean())
+            figures[name]["mean_difference_of_presence"] = round(moved["P(breath)"], 5)
+        if not (loss < MAX_AUC_LOSS and all(gap <= MAX_MEAN_PROB_DIFFERENCE for gap in moved.values())):
+            moves = " and ".join(f"{what} by {gap:.3f}" for what, gap in moved.items())
             raise EngineError(
-                f"{name} in INT8 loses {loss:.4f} AUC and moves P(exhale) by {moved:.3f} on average on the "
+                f"{name} in INT8 loses {loss:.4f} AUC and moves {moves} on average on the "
                 f"{len(labels)} validation clips; less than {MAX_AUC_LOSS} and {MAX_MEAN_PROB_DIFFERENCE} "
                 "are allowed. Ship the float graphs"
             )
     return figures
 
 
-def _prob(pack: Pack, logits: dict[str, NDArray[np.float32]], name: str) -> NDArray[np.float32]:
-    if name != "ensemble":
-        return sigmoid(logits[name])
-    stacked = np.stack([logits[network.name] for network in pack.manifest.networks], axis=1)
-    return fuse(stacked, pack.manifest.weights, pack.manifest.temperature)
+def _probs_exhale(pack: Pack, inference: Inference) -> dict[str, NDArray[np.float32]]:
+    fused = fuse(inference.logits, pack.manifest.weights, pack.manifest.temperature)
+    return _by_name(pack, inference.logits) | {"ensemble": fused}
 
 
-def _features(graph: bytes, paths: list[Path]) -> Features:
-    session = open_session(graph)
+def _probs_breath(pack: Pack, inference: Inference) -> dict[str, NDArray[np.float32]]:
+    """Empty for networks that know the phase only."""
+    if inference.presence_logits is None:
+        return {}
+    fused = fuse_presence(inference.presence_logits, pack.manifest.weights)
+    return _by_name(pack, inference.presence_logits) | {"ensemble": fused}
+
+
+def _by_name(pack: Pack, logits: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    return {network.name: sigmoid(logits[:, column]) for column, network in enumerate(pack.manifest.networks)}
+
+
+def _calibration_windows(clips: ClipSet, negatives: Path | None, seed: int) -> NDArray[np.float32]:
+    """(n, 16000) float32 windows of the training days."""
+    rng = np.random.default_rng(seed)
+    if negatives is None:
+        chosen = rng.permutation(len(clips))[:N_CALIBRATION_WINDOWS]
+        return np.stack([read_clip(clips.clips[index].path) for index in chosen])
+    source = WindowSource(clips, Negatives.find(negatives, "train"), LiveSettings())
+    # A few of each of many batches: those of one batch come from two streams.
+    share = N_CALIBRATION_WINDOWS // N_CALIBRATION_BATCHES
     parts = [
-        session.run(None, {"windows": np.stack([read_clip(path) for path in batch])})
-        for batch in _batches(paths)
+        rng.permutation(source.batch((seed, CALIBRATION_EPOCH, batch)).samples)[:share]
+        for batch in range(N_CALIBRATION_BATCHES)
     ]
+    return np.concatenate(parts)
+
+
+def _features(graph: bytes, windows: NDArray[np.float32]) -> Features:
+    session = open_session(graph)
+    parts = [session.run(None, {"windows": windows[batch]}) for batch in _batches(list(range(len(windows))))]
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
-def _logits(graph: bytes, features: Features) -> NDArray[np.float32]:
+def _output(graph: bytes, features: Features) -> NDArray[np.float32]:
     session = open_session(graph)
     rows = list(range(len(features[0])))
     parts = [

@@ -1,5 +1,7 @@
 """Whether a training may go on where an earlier one stopped, or begin anew in its place."""
 
+import json
+import shutil
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -10,15 +12,17 @@ from engines.errors import ConfigError, LabelsError, OutputError
 from engines.spec import FeatureSpec
 from offline.checkpoint import read_values
 from offline.clips import ClipSet
-from offline.settings import TrainSettings
 from offline.split import Split
 
 _SHOWN_DAYS = 5
 
+WINDOWS = "windows"
+"""Folder of the live windows in a work folder."""
+
 RunKey = dict[str, Any]
 
 
-def run_key(clips: ClipSet, split: Split, spec: FeatureSpec, settings: TrainSettings) -> RunKey:
+def run_key(clips: ClipSet, split: Split, spec: FeatureSpec, settings: dict[str, Any]) -> RunKey:
     """Everything that decides what a training learns, as plain JSON; it is kept in every checkpoint."""
     return {
         "contract": contract_hash(),
@@ -27,7 +31,7 @@ def run_key(clips: ClipSet, split: Split, spec: FeatureSpec, settings: TrainSett
         "train_days": list(split.train),
         "validation_days": list(split.validation),
         "features": asdict(spec),
-        "settings": asdict(settings),
+        "settings": json.loads(json.dumps(settings)),
     }
 
 
@@ -56,7 +60,7 @@ def prepare_work(
         names: of the networks.
         run: the training that is about to begin.
         is_resumed: checkpoints that are there must be of `run`.
-        is_restarted: checkpoints that are there are deleted.
+        is_restarted: checkpoints and live windows that are there are deleted.
 
     Raises:
         ConfigError: there are checkpoints, and neither resuming nor restarting was asked for; or both.
@@ -71,6 +75,7 @@ def prepare_work(
         if is_restarted:
             for path in checkpoints:
                 path.unlink()
+            shutil.rmtree(folder / WINDOWS, ignore_errors=True)
     except OSError as error:
         raise OutputError(
             f"the work folder {folder} cannot be written: {error.strerror or error}; give another --work"

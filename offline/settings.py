@@ -18,7 +18,7 @@ class TrainSettings:
         patience: stop after this many epochs without a better validation AUC.
         batch_size: clips per optimiser step, over all processes together.
         learning_rate: peak of the schedule (linear warm-up, then half a cosine to zero).
-        warmup_epochs: length of the warm-up; CutMix and MixUp begin after it.
+        warmup_epochs: length of the warm-up, whole or not; CutMix and MixUp begin after it.
         weight_decay: of AdamW, on weights but not on biases and normalisation.
         max_grad_norm: gradients are clipped to this norm.
         dropout: in the networks.
@@ -34,7 +34,7 @@ class TrainSettings:
     patience: int = 8
     batch_size: int = 64
     learning_rate: float = 1e-3
-    warmup_epochs: int = 2
+    warmup_epochs: float = 2.0
     weight_decay: float = 1e-4
     max_grad_norm: float = 1.0
     dropout: float = 0.3

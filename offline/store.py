@@ -27,7 +27,7 @@ INDEX_FILE = "clips.csv"
 HEADER_FILE = "store.json"
 FILES: tuple[str, ...] = (IMAGES_FILE, SCALARS_FILE, DONE_FILE, INDEX_FILE, HEADER_FILE)
 
-_DONE_NEXT = "done.npy.new"
+_DONE_NEXT = f"{DONE_FILE}.new"
 _SCHEMA = 1
 _INDEX_COLUMNS = ("file", "label", "day", "recording", "natural_samples")
 
@@ -162,7 +162,7 @@ def save_done(folder: Path, done: NDArray[np.uint8], rows: list[int]) -> None:
             with (folder / name).open("r+b") as file:
                 os.fsync(file.fileno())
         done[rows] = 1
-        _write_done(folder, done)
+        write_atomically(folder / DONE_FILE, done)
 
 
 def open_store(folder: Path) -> FeatureStore:
@@ -205,18 +205,23 @@ def open_store(folder: Path) -> FeatureStore:
 def _create(clips: ClipSet, folder: Path, header: dict[str, Any]) -> NDArray[np.uint8]:
     n_clips = len(clips)
     shape = (n_clips, N_CHANNELS, N_ROWS, N_FRAMES)
-    _reserve(folder / IMAGES_FILE, shape, np.dtype(np.float16))
-    _reserve(folder / SCALARS_FILE, (n_clips, N_SCALARS), np.dtype(np.float32))
+    reserve_array(folder / IMAGES_FILE, shape, np.dtype(np.float16))
+    reserve_array(folder / SCALARS_FILE, (n_clips, N_SCALARS), np.dtype(np.float32))
     done = np.zeros(n_clips, dtype=np.uint8)
-    _write_done(folder, done)
+    write_atomically(folder / DONE_FILE, done)
     write_index(folder, clips)
     # Last of all: a folder with a header is a whole store, if an empty one.
     (folder / HEADER_FILE).write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8")
     return done
 
 
-def _reserve(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Make an array that has its room on the disk: writing a mapped page without room kills the process."""
+def reserve_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Make an array that has its room on the disk: writing a mapped page without room kills the process.
+
+    Raises:
+        OutputError: there is no room.
+        OSError: the folder cannot be written.
+    """
     n_bytes = int(np.prod(shape)) * dtype.itemsize
     free_bytes = shutil.disk_usage(path.parent).free
     if n_bytes > free_bytes:
@@ -230,13 +235,18 @@ def _reserve(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def _write_done(folder: Path, done: NDArray[np.uint8]) -> None:
-    fresh = folder / _DONE_NEXT
+def write_atomically(path: Path, array: NDArray[Any]) -> None:
+    """Write a small array; a reader sees the file before or after, never in between.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    fresh = path.with_name(f"{path.name}.new")
     with fresh.open("wb") as file:
-        np.save(file, done, allow_pickle=False)
+        np.save(file, array, allow_pickle=False)
         file.flush()
         os.fsync(file.fileno())
-    fresh.replace(folder / DONE_FILE)
+    fresh.replace(path)
 
 
 def _read_done(folder: Path) -> NDArray[np.uint8]:

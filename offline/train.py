@@ -1,44 +1,47 @@
 """From a clip set to a model pack: split, features, both networks, weights, calibration, graphs."""
 
-import platform
+import functools
+import shutil
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from safetensors.torch import save as safetensors_bytes
-from torch import Tensor, nn
-
-from engines.contract import contract_hash
-from engines.ensemble import fuse, sigmoid, weights_from_scores
 from engines.errors import ConfigError
-from engines.manifest import SCHEMA_VERSION, Ensemble, Manifest, NetworkInfo, Provenance, SplitDays
 from engines.pack import Pack, check_destination, save_pack
 from engines.spec import NARROWBAND, FeatureSpec
-from engines.torch_backend import ARCHITECTURES
-from offline.calibration import fitted_temperature
+from engines.torch_backend import ARCHITECTURES, load_networks
 from offline.clips import ClipSet
+from offline.compose.negatives import Negatives
 from offline.distributed import World, joined_world
 from offline.export import export_pack
-from offline.metrics import binary_metrics
+from offline.lessons import Examples, Lessons
+from offline.live_settings import LiveSettings
+from offline.live_store import LiveRecipe, live_examples
 from offline.precompute import precompute
 from offline.progress import TrainingView
-from offline.resume import prepare_work, run_key
+from offline.resume import WINDOWS, prepare_work, run_key
 from offline.settings import TrainSettings
 from offline.split import Split, split_by_day
 from offline.store import FeatureStore, open_store
+from offline.trained_pack import DatasetInfo, pack_content, rows_of
 from offline.trainer import Trained, train_network
 
 
 @dataclass(frozen=True)
-class DatasetInfo:
-    """What the manifest says of the clips; whoever ships a pack owes their authors the credit."""
+class LiveLessons:
+    """Training on live windows instead of clips.
 
-    name: str = "not stated"
-    licence: str = "not stated"
-    credit: str = "not stated"
+    Attributes:
+        negatives: folder of sounds that are not breathing.
+        settings: how windows are drawn.
+    """
+
+    negatives: Path
+    settings: LiveSettings
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, for the manifest and the checkpoints."""
+        return {"negatives": self.negatives.name, **asdict(self.settings)}
 
 
 def train_pack(
@@ -49,6 +52,8 @@ def train_pack(
     name: str | None = None,
     dataset: DatasetInfo | None = None,
     spec: FeatureSpec = NARROWBAND,
+    live: LiveLessons | None = None,
+    first: Pack | None = None,
     store_folder: Path | None = None,
     work_folder: Path | None = None,
     is_resumed: bool = False,
@@ -66,6 +71,8 @@ def train_pack(
         name: of the pack; None: that of its folder.
         dataset: name, licence and credit of the clips, for the manifest.
         spec: parameters inside the channels.
+        live: train on live windows, with an output for presence; None: on the clips themselves.
+        first: begin with this pack's weights instead of random ones.
         store_folder: feature store to use or make; None: inside the work folder.
         work_folder: checkpoints, histories, TensorBoard; None: `out` with `.training` behind its name.
         is_resumed: go on where an earlier run in this work folder stopped, if there was one.
@@ -90,25 +97,35 @@ def train_pack(
                 f"{folder} lies in {out}, which the pack takes for itself; choose another folder"
             )
     split = split_by_day(clips, settings.seed)
-    key = run_key(clips, split, spec, settings)
+    if live is not None:
+        for part in ("train", "validation"):
+            Negatives.find(live.negatives, part)
+    recipe = asdict(settings) | ({"live": live.to_json()} if live else {})
+    if first is not None:
+        recipe["first"] = {name: first.manifest.files.get(f"{name}.safetensors") for name in ARCHITECTURES}
+    states = {name: network.state_dict() for name, network in load_networks(first).items()} if first else {}
+    key = run_key(clips, split, spec, recipe)
     with joined_world() as world:
         if world.is_main:
             prepare_work(work, ARCHITECTURES, key, is_resumed=is_resumed, is_restarted=is_restarted)
         with TrainingView(work, is_shown=world.is_main) as view:
             store = _store(clips, store_place, spec, world, view)
-            rows = {part: _rows_of(store, split, part) for part in ("train", "validation", "test")}
+            lessons = _lessons(clips, store, split, settings, live, work / WINDOWS, world, view)
             trained: dict[str, Trained] = {}
             for network in ARCHITECTURES:
                 watcher = view.watcher(network, settings)
                 trained[network] = train_network(
-                    network, store, rows["train"], rows["validation"], settings, world, work, watcher,
-                    run_key=key, is_resumed=is_resumed,
+                    network, lessons, settings, world, work, watcher,
+                    run_key=key, first=states.get(network), is_resumed=is_resumed,
                 )  # fmt: skip
     if not world.is_main:
         return None
     pack_name, its_dataset = name or place.name, dataset or DatasetInfo()
-    pack = save_pack(out, *_pack_content(pack_name, trained, store, split, rows, settings, its_dataset))
-    return export_pack(pack, clips=clips.of_days(split.test))
+    pack = save_pack(out, *pack_content(pack_name, trained, lessons, store, split, recipe, its_dataset))
+    exported = export_pack(pack, clips=clips.of_days(split.test))
+    # Gigabytes that can be drawn again.
+    shutil.rmtree(work / WINDOWS, ignore_errors=True)
+    return exported
 
 
 def _store(clips: ClipSet, folder: Path, spec: FeatureSpec, world: World, view: TrainingView) -> FeatureStore:
@@ -118,93 +135,34 @@ def _store(clips: ClipSet, folder: Path, spec: FeatureSpec, world: World, view: 
     return open_store(folder)
 
 
-def _rows_of(store: FeatureStore, split: Split, part: str) -> NDArray[np.int64]:
-    return np.flatnonzero(np.isin(store.days, split.days_of(part))).astype(np.int64)
-
-
-def _pack_content(
-    pack_name: str,
-    trained: dict[str, Trained],
+def _lessons(
+    clips: ClipSet,
     store: FeatureStore,
     split: Split,
-    rows: dict[str, NDArray[np.int64]],
     settings: TrainSettings,
-    dataset: DatasetInfo,
-) -> tuple[Manifest, dict[str, bytes]]:
-    states = {name: _stored_state(result.network) for name, result in trained.items()}
-    networks = {name: _restored(result.network, states[name]) for name, result in trained.items()}
-    scores = [round(result.best.auc, 6) for result in trained.values()]
-    weights = weights_from_scores(scores, settings.ensemble)
-    logits = {part: _logits(networks, store, rows[part]) for part in ("validation", "test")}
-    temperature = fitted_temperature(logits["validation"], store.labels[rows["validation"]], weights)
-    metrics = {
-        part: _metrics(logits[part], store.labels[rows[part]], list(networks), weights, temperature)
-        for part in logits
-    }
-    manifest = Manifest(
-        schema_version=SCHEMA_VERSION,
-        contract_hash=contract_hash(),
-        name=pack_name,
-        feature_spec=store.spec,
-        band_hz=(0.0, store.spec.lowpass_hz or store.spec.mel_fmax_hz),
-        networks=tuple(NetworkInfo(name, name, score) for name, score in zip(networks, scores, strict=True)),
-        ensemble=Ensemble(settings.ensemble, "validation AUC", weights),
-        temperature=temperature,
-        split=SplitDays(split.train, split.validation, split.test),
-        metrics=metrics,
-        provenance=Provenance(
-            dataset=dataset.name,
-            licence=dataset.licence,
-            credit=dataset.credit,
-            n_clips=len(store),
-            seed=settings.seed,
-            settings=asdict(settings)
-            | {"clips": store.fingerprint, "best_epochs": {n: r.best.epoch for n, r in trained.items()}},
-            software={"python": platform.python_version()}
-            | {package: version(package) for package in ("torch", "torchaudio", "numpy")},
-        ),
-        files={},
-    )
-    return manifest, {f"{name}.safetensors": safetensors_bytes(state) for name, state in states.items()}
+    live: LiveLessons | None,
+    folder: Path,
+    world: World,
+    view: TrainingView,
+) -> Lessons:
+    if live is None:
+        train, validation = (
+            Examples.of_clips(store, rows_of(store, split, part)) for part in ("train", "validation")
+        )
+        return Lessons(lambda _epoch: train, validation, n_outputs=1)
 
+    def windows(part: str, name: str, epoch: int, n_windows: int) -> Examples:
+        recipe = LiveRecipe(
+            clips.of_days(split.days_of(part)), live.negatives, part, live.settings, store.spec, settings.seed
+        )
+        if world.is_main:
+            live_examples(recipe, folder / name, epoch, n_windows, view.drawing_windows)
+        world.wait()
+        return live_examples(recipe, folder / name, epoch, n_windows)
 
-def _stored_state(network: nn.Module) -> dict[str, Tensor]:
-    """Matrices and kernels in float16, half the size; vectors (biases, statistics) stay float32."""
-    return {
-        name: (value.half() if value.is_floating_point() and value.ndim > 1 else value.clone()).contiguous()
-        for name, value in network.state_dict().items()
-    }
+    @functools.lru_cache(maxsize=1)
+    def of_epoch(epoch: int) -> Examples:
+        return windows("train", f"epoch-{epoch:02d}", epoch, live.settings.windows_per_epoch)
 
-
-def _restored(network: nn.Module, state: dict[str, Tensor]) -> nn.Module:
-    """The network as whoever loads the pack will have it: everything that follows is measured on that."""
-    network.load_state_dict(state)
-    return network
-
-
-@torch.inference_mode()
-def _logits(
-    networks: dict[str, nn.Module], store: FeatureStore, rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    columns: list[NDArray[np.float32]] = []
-    for network in networks.values():
-        parts = [
-            network(
-                torch.from_numpy(store.images[batch]).float(), torch.from_numpy(store.scalars[batch])
-            ).numpy()
-            for batch in np.array_split(rows, max(1, len(rows) // 128))
-        ]
-        columns.append(np.concatenate(parts))
-    return np.stack(columns, axis=1)
-
-
-def _metrics(
-    logits: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    names: list[str],
-    weights: tuple[float, ...],
-    temperature: float,
-) -> dict[str, object]:
-    prob = {name: sigmoid(logits[:, column]) for column, name in enumerate(names)}
-    prob["ensemble"] = fuse(logits, weights, temperature)
-    return {name: binary_metrics(labels, values).to_json() for name, values in prob.items()}
+    validation = windows("validation", "validation", 0, live.settings.validation_windows)
+    return Lessons(of_epoch, validation, n_outputs=2)

@@ -20,10 +20,11 @@ from engines.torch_backend import ARCHITECTURES
 from offline.augment import Batch, mixed
 from offline.checkpoint import load_checkpoint, save_checkpoint
 from offline.distributed import World
+from offline.lessons import Examples, Lessons
 from offline.metrics import binary_metrics
+from offline.optimisation import learning_rate_at, optimizer_of, resolved_precision, update_average
 from offline.resume import RunKey, checkpoint_path, require_same_run
-from offline.settings import Precision, TrainSettings
-from offline.store import FeatureStore
+from offline.settings import TrainSettings
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,14 @@ class Watcher:
 
 def train_network(
     architecture: str,
-    store: FeatureStore,
-    train_rows: NDArray[np.int64],
-    validation_rows: NDArray[np.int64],
+    lessons: Lessons,
     settings: TrainSettings,
     world: World,
     folder: Path,
     watcher: Watcher,
     *,
     run_key: RunKey,
+    first: dict[str, Tensor] | None = None,
     is_resumed: bool = False,
 ) -> Trained:
     """Train one network; after every epoch everything is in `folder/<architecture>.safetensors`.
@@ -77,14 +77,13 @@ def train_network(
 
     Args:
         architecture: a key of `ARCHITECTURES`.
-        store: features and labels.
-        train_rows: rows of `store` to learn from.
-        validation_rows: rows of `store` that decide which epoch is the best, and when to stop.
+        lessons: what to learn, and what decides which epoch is the best, and when to stop.
         settings: of the training.
-        world: the processes that train together; `folder` and the store are the same for all of them.
+        world: the processes that train together; `folder` and the lessons are the same for all of them.
         folder: checkpoints and histories.
         watcher: told how it goes.
         run_key: kept in the checkpoint; one that has another key is not gone on with.
+        first: weights to begin with; what they lack, such as a second output, is left as it is drawn.
         is_resumed: go on from the checkpoint if there is one, instead of writing over it.
 
     Raises:
@@ -92,7 +91,7 @@ def train_network(
         LabelsError: the checkpoint cannot be resumed.
         OutputError: a checkpoint cannot be written.
     """
-    run = _Run(architecture, store, train_rows, settings, world)
+    run = _Run(architecture, lessons, settings, world, first or {})
     checkpoint = checkpoint_path(folder, architecture)
     modules = {"network": run.network, "average": run.average, "best": run.best}
     history: list[EpochRecord] = []
@@ -106,13 +105,14 @@ def train_network(
             break
         started = time.monotonic()
         train_loss = run.epoch(epoch, watcher.step)
-        prob, loss = run.predictions(validation_rows)
+        prob, loss = run.predictions(lessons.validation)
         if not math.isfinite(train_loss + loss):
             raise ConfigError(
                 f"the training of {architecture} diverged in epoch {epoch + 1}: its loss is no number. "
                 "Begin anew with --restart and a lower --learning-rate"
             )
-        scores = binary_metrics(store.labels[validation_rows], prob)
+        has_phase = lessons.validation.weights[:, 0] > 0
+        scores = binary_metrics(lessons.validation.targets[has_phase, 0].astype(np.int64), prob[has_phase])
         auc = world.agreed(0.5 if math.isnan(scores.auc) else scores.auc)
         is_best = best is None or auc > best.auc
         record = EpochRecord(
@@ -145,42 +145,46 @@ class _Run:
     def __init__(
         self,
         architecture: str,
-        store: FeatureStore,
-        rows: NDArray[np.int64],
+        lessons: Lessons,
         settings: TrainSettings,
         world: World,
+        first: dict[str, Tensor],
     ) -> None:
-        if min(settings.batch_size, len(rows)) < 2 * world.size:
+        examples = lessons.of_epoch(0)
+        if min(settings.batch_size, len(examples)) < 2 * world.size:
             raise ConfigError(
-                f"every process needs two clips a step for its batch statistics: a batch size of "
-                f"{settings.batch_size} and {len(rows)} training clips are too few for {world.size} processes"
+                f"every process needs two examples a step for its batch statistics: a batch size of "
+                f"{settings.batch_size} and {len(examples)} training examples are too few for "
+                f"{world.size} processes"
             )
         torch.manual_seed(settings.seed)
-        network = ARCHITECTURES[architecture](settings.dropout)
-        network.standardise.fit(torch.from_numpy(store.scalars[rows]))
+        network = ARCHITECTURES[architecture](settings.dropout, lessons.n_outputs)
+        _begin_with(network, first)
+        network.standardise.fit(torch.from_numpy(examples.scalars[examples.rows]))
         self.network: nn.Module = network.to(world.device)
         # Channels-last is the layout of the fast convolutions, on a CPU and on tensor cores.
         nn.utils.convert_conv2d_weight_memory_format(self.network, torch.channels_last)
         self.average = copy.deepcopy(self.network).eval()
         self.best = copy.deepcopy(self.average)
-        self.optimizer = _optimizer(self.network, settings)
+        self.optimizer = optimizer_of(self.network, settings)
         self._wrapped = world.wrapped(self.network)
-        self._store, self._rows, self._settings, self._world = store, rows, settings, world
+        self._lessons, self._settings, self._world = lessons, settings, world
         self._precision = resolved_precision(settings.precision, world.device)
-        self._n_steps = max(1, len(rows) // settings.batch_size)
+        self._n_steps = max(1, len(examples) // settings.batch_size)
 
     def epoch(self, epoch: int, tell: Callable[[int, int], None]) -> float:
-        """One pass over the training rows; the mean loss."""
+        """One pass over the examples of an epoch; the mean loss."""
         settings = self._settings
+        examples = self._lessons.of_epoch(epoch)
         torch.manual_seed(_seed_of(settings.seed, epoch, self._world.rank))
         generator = torch.Generator().manual_seed(_seed_of(settings.seed, epoch, self._world.rank))
         self._wrapped.train()
         losses: list[float] = []
-        for step, rows in enumerate(self._batches(epoch)):
-            batch = self._batch(rows)
-            if epoch >= settings.warmup_epochs:
-                batch = mixed(batch, settings.cutmix_share, settings.mixup_share, generator)
+        for step, chosen in enumerate(self._batches(epoch)):
+            batch = self._batch(examples, chosen)
             at_step = epoch * self._n_steps + step
+            if at_step >= settings.warmup_epochs * self._n_steps:
+                batch = mixed(batch, settings.cutmix_share, settings.mixup_share, generator)
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate_at(at_step, self._n_steps, settings)
             losses.append(self._optimise(batch))
@@ -189,23 +193,22 @@ class _Run:
         return float(np.mean(losses))
 
     @torch.no_grad()
-    def predictions(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], float]:
-        """P(exhale) by the averaged weights, in order of `rows`, and the mean loss."""
-        logits: list[Tensor] = []
-        targets: list[Tensor] = []
-        for first in range(0, len(rows), 128):
-            batch = self._batch(rows[first : first + 128])
+    def predictions(self, examples: Examples) -> tuple[NDArray[np.float32], float]:
+        """P(exhale) by the averaged weights, in the order of the examples, and the mean loss."""
+        every: list[Tensor] = []
+        losses: list[float] = []
+        for first in range(0, len(examples), 128):
+            batch = self._batch(examples, np.arange(first, min(first + 128, len(examples))))
             with self._autocast():
-                logits.append(self.average(batch.images, batch.scalars).float())
-            targets.append(batch.targets)
-        every = torch.cat(logits)
-        loss = nn.functional.binary_cross_entropy_with_logits(every, torch.cat(targets))
-        return every.sigmoid().cpu().numpy(), float(loss)
+                logits = self.average(batch.images, batch.scalars).float()
+            losses.append(float(loss_of(logits, batch)) * len(logits))
+            every.append(logits.reshape(len(logits), -1)[:, 0])
+        return torch.cat(every).sigmoid().cpu().numpy(), sum(losses) / len(examples)
 
     def _optimise(self, batch: Batch) -> float:
         with self._autocast():
             logits = self._wrapped(batch.images, batch.scalars)
-        loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), batch.targets)
+        loss = loss_of(logits.float(), batch)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), self._settings.max_grad_norm)
@@ -213,20 +216,23 @@ class _Run:
         return float(loss.detach())
 
     def _batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
-        """Rows of this process, step by step; all processes walk through the same shuffled order."""
+        """Places of this process's examples, by step; all processes walk through the same shuffled order."""
         order = torch.Generator().manual_seed(_seed_of(self._settings.seed, epoch, rank=0))
-        shuffled = self._rows[torch.randperm(len(self._rows), generator=order).numpy()]
+        n_examples = len(self._lessons.of_epoch(epoch))
+        shuffled = torch.randperm(n_examples, generator=order).numpy()
         for step in range(self._n_steps):
             first = step * self._settings.batch_size
             together = shuffled[first : first + self._settings.batch_size]
             yield together[self._world.rank :: self._world.size]
 
-    def _batch(self, rows: NDArray[np.int64]) -> Batch:
-        images = torch.from_numpy(self._store.images[rows]).to(self._world.device)
+    def _batch(self, examples: Examples, chosen: NDArray[np.int64]) -> Batch:
+        rows, device = examples.rows[chosen], self._world.device
+        images = torch.from_numpy(examples.images[rows]).to(device)
         return Batch(
             images.float().contiguous(memory_format=torch.channels_last),
-            torch.from_numpy(self._store.scalars[rows]).to(self._world.device),
-            torch.from_numpy(self._store.labels[rows]).to(self._world.device, torch.float32),
+            torch.from_numpy(examples.scalars[rows]).to(device),
+            torch.from_numpy(examples.targets[chosen]).to(device),
+            torch.from_numpy(examples.weights[chosen]).to(device),
         )
 
     def _autocast(self) -> AbstractContextManager[object]:
@@ -235,44 +241,26 @@ class _Run:
         return torch.autocast(self._world.device.type, torch.bfloat16)
 
 
-def learning_rate_at(step: int, n_steps_per_epoch: int, settings: TrainSettings) -> float:
-    """Linear warm-up to the peak, then half a cosine down, which would reach zero a step after the last."""
-    n_warmup = settings.warmup_epochs * n_steps_per_epoch
-    n_all = settings.epochs * n_steps_per_epoch
-    if step < n_warmup:
-        return settings.learning_rate * (step + 1) / n_warmup
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - n_warmup) / (n_all - n_warmup)))
+def loss_of(logits: Tensor, batch: Batch) -> Tensor:
+    """Binary cross-entropy of each output over what counts for it, added up.
+
+    Args:
+        logits: (B,) or (B, n_outputs) float32.
+        batch: with the targets and their weights.
+    """
+    each = nn.functional.binary_cross_entropy_with_logits(
+        logits.reshape(batch.targets.shape), batch.targets, batch.weights, reduction="none"
+    )
+    return (each.sum(dim=0) / batch.weights.sum(dim=0).clamp_min(1.0)).sum()
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, step: int, decay: float) -> None:
-    """Move the running average of weights and statistics towards the network; quicker in the first steps."""
-    share = 1.0 - min(decay, (1 + step) / (10 + step))
-    current = network.state_dict()
-    for name, value in average.state_dict().items():
-        if value.is_floating_point() and not name.startswith("standardise."):
-            value.lerp_(current[name], share)
-        else:
-            value.copy_(current[name])
-
-
-def resolved_precision(wanted: Precision, device: torch.device) -> Precision:
-    """`auto` is bf16 where the device computes in it natively, else fp32."""
-    if wanted != "auto":
-        return wanted
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"
-
-
-def _optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
-    decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+def _begin_with(network: nn.Module, first: dict[str, Tensor]) -> None:
+    """Copy weights, output by output where there are more outputs now."""
+    for name, value in network.state_dict().items():
+        if name in first:
+            shared = tuple(slice(0, min(sizes)) for sizes in zip(value.shape, first[name].shape, strict=True))
+            value[shared] = first[name][shared].to(value.dtype)
 
 
 def _seed_of(seed: int, epoch: int, rank: int) -> int:

@@ -4,7 +4,16 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
+from typing import TypeVar
+
+from engines.errors import OutputError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def start_worker() -> None:
@@ -20,6 +29,42 @@ def start_worker() -> None:
 def n_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_in_processes(
+    run: Callable[[Item], Result], items: Sequence[Item], workers: int, what: str
+) -> Generator[Result, None, None]:
+    """Run a function on every item, and give the results as they are finished; close it to stop early.
+
+    Args:
+        run: a function of a module, or a partial one, as it is pickled.
+        items: what to run it on.
+        workers: processes; 1 runs in this one.
+        what: is being made, for the message if a worker dies.
+
+    Raises:
+        OutputError: a worker died.
+    """
+    workers = min(workers, len(items))
+    if workers <= 1:
+        yield from map(run, items)
+        return
+    # Spawned, not forked: a forked torch or OpenMP may hang.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker)
+    try:
+        waiting: set[Future[Result]] = {pool.submit(run, item) for item in items}
+        while waiting:
+            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+    except BrokenProcessPool as error:
+        raise OutputError(
+            f"a worker died while making {what} (out of memory, or the disk is full); "
+            "run the same command again to go on, with fewer --workers if memory is short"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _leave_with(sentinel: int) -> None:

@@ -47,6 +47,30 @@ def write_sets(folder: Path, days: Sequence[str] = DAYS, per_day: int = 4, wrong
     return folder
 
 
+BREATH_HZ = {"I": 1000.0, "E": 400.0}
+
+
+def write_breath_set(folder: Path, days: Sequence[str] = DAYS[:3], per_phase: int = 6) -> Path:
+    """A clip set to splice streams from: looped tones, high for inhalations, and their natural lengths."""
+    (folder / "train").mkdir(parents=True)
+    rows, durations = ["ID,Target"], ["file_name,split,duration_s"]
+    for day in days:
+        rng = np.random.default_rng(int(day))
+        for event in range(2 * per_phase):
+            letter = "IE"[event % 2]
+            n_natural = int(rng.integers(8_000, 14_001))
+            sound = 0.1 * np.sin(2 * np.pi * BREATH_HZ[letter] * np.arange(n_natural) / 16_000)
+            sound += 3e-4 * rng.standard_normal(n_natural)
+            recording = f"steth_{day}_09_30_00"
+            name = f"{recording}_{event:03d}.wav"
+            soundfile.write(folder / "train" / name, np.resize(sound, 16_000), 16_000)
+            rows.append(f"{recording}_{letter}_{event:03d},{letter}")
+            durations.append(f"{name},train,{n_natural / 16_000:.4f}")
+    (folder / "train.csv").write_text("\n".join(rows) + "\n")
+    (folder / "true_durations.csv").write_text("\n".join(durations) + "\n")
+    return folder
+
+
 class LoudnessEngine:
     """Two networks: the first hears loudness, the second always doubts it."""
 
@@ -142,6 +166,22 @@ def make_clip_folder(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def clips(clip_folder: Path) -> ClipSet:
     return ClipSet.read(clip_folder)
+
+
+@pytest.fixture(scope="session")
+def breath_clips(tmp_path_factory: pytest.TempPathFactory) -> ClipSet:
+    """Clips to splice streams from."""
+    return ClipSet.read(write_breath_set(tmp_path_factory.mktemp("breath") / "set"))
+
+
+@pytest.fixture(scope="session")
+def negatives_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight sounds that are not breathing; every part of the split has some."""
+    folder = tmp_path_factory.mktemp("negatives")
+    for number in range(8):
+        hiss = 0.1 * np.random.default_rng(number).standard_normal(32_000)
+        soundfile.write(folder / f"hiss_{number}.wav", hiss, 16_000)
+    return folder
 
 
 @pytest.fixture

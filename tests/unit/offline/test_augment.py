@@ -6,6 +6,7 @@ from engines.contract import N_CHANNELS, N_FRAMES, N_ROWS, N_SCALARS
 from offline.augment import MIXUP_ALPHA, Batch, cutmix, mixed, mixup
 
 N = 6
+NAMES = ("images", "scalars", "targets", "weights")
 
 
 def seeded(seed=0):
@@ -19,16 +20,17 @@ def batch():
     return Batch(
         numbers[:, None, None, None].expand(N, N_CHANNELS, N_ROWS, N_FRAMES).clone(),
         numbers[:, None].expand(N, N_SCALARS).clone(),
-        numbers.clone(),
+        numbers[:, None].clone(),
+        torch.ones(N, 1),
     )
 
 
 def copy_of(batch):
-    return Batch(batch.images.clone(), batch.scalars.clone(), batch.targets.clone())
+    return Batch(*(getattr(batch, name).clone() for name in NAMES))
 
 
 def assert_same(one, other):
-    for name in ("images", "scalars", "targets"):
+    for name in NAMES:
         torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=0)
 
 
@@ -75,8 +77,9 @@ def test_cutmix_may_put_its_rectangle_at_any_edge(batch):
 def test_mixup_blends_everything_by_one_share(batch, share):
     out = mixup(batch, share, seeded())
     partner = torch.randperm(N, generator=seeded()).to(torch.float32)
-    expected = share * batch.targets + (1 - share) * partner
-    torch.testing.assert_close(out.targets, expected)
+    expected = share * batch.targets[:, 0] + (1 - share) * partner
+    torch.testing.assert_close(out.targets[:, 0], expected)
+    assert torch.equal(out.weights, batch.weights)
     torch.testing.assert_close(out.scalars, expected[:, None].expand(N, N_SCALARS))
     torch.testing.assert_close(out.images[:, 3, 5, 7], expected)
 
@@ -92,15 +95,44 @@ def test_mixing_leaves_the_batch_it_was_given(batch, mix):
 
 def test_mixing_keeps_the_fast_layout(batch):
     channels_last = batch.images.contiguous(memory_format=torch.channels_last)
-    fast = Batch(channels_last, batch.scalars, batch.targets)
+    fast = Batch(channels_last, batch.scalars, batch.targets, batch.weights)
     for out in (cutmix(fast, 0.4, seeded()), mixup(fast, 0.4, seeded())):
         assert out.images.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_same_generator_mixes_alike_and_another_does_not(batch):
     assert_same(mixed(batch, 0.5, 0.5, seeded(3)), mixed(batch, 0.5, 0.5, seeded(3)))
-    different = [mixed(batch, 0.5, 0.5, seeded(seed)).targets.tolist() for seed in range(5)]
+    different = [mixed(batch, 0.5, 0.5, seeded(seed)).targets[:, 0].tolist() for seed in range(5)]
     assert len({tuple(targets) for targets in different}) > 1
+
+
+MIXES = [lambda b, g: cutmix(b, 0.4, g), lambda b, g: mixup(b, 0.4, g)]
+
+
+@pytest.mark.parametrize("mix", MIXES, ids=["cutmix", "mixup"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_target_that_counts_for_nothing_leaves_its_partner_as_it_is(batch, mix, seed):
+    """Of every clip the second target is known or not; what is not known is nonsense."""
+    is_known = torch.tensor([1.0, 0.0, 1.0, 1.0, 0.0, 0.0])
+    breath = torch.tensor([1.0, 77.0, 0.0, 1.0, 77.0, 77.0])
+    two = Batch(
+        batch.images,
+        batch.scalars,
+        torch.stack([batch.targets[:, 0], breath], dim=1),
+        torch.stack([torch.ones(N), is_known], dim=1),
+    )
+    out = mix(two, seeded(seed))
+    partner = torch.randperm(N, generator=seeded(seed))
+    own = ((out.targets[:, 0] - partner) / (torch.arange(N) - partner)).nan_to_num(nan=1.0)
+    for clip, (share, other) in enumerate(zip(own.tolist(), partner.tolist(), strict=True)):
+        counts = share * float(is_known[clip]), (1 - share) * float(is_known[other])
+        assert float(out.weights[clip, 1]) == pytest.approx(sum(counts), abs=1e-5)
+        if sum(counts):
+            blend = (counts[0] * float(breath[clip]) + counts[1] * float(breath[other])) / sum(counts)
+            assert float(out.targets[clip, 1]) == pytest.approx(blend, abs=1e-4)
+        else:
+            assert float(out.targets[clip, 1]) == 0
+    assert torch.equal(out.weights[:, 0], torch.ones(N))
 
 
 def test_no_shares_mix_nothing(batch):
@@ -108,14 +140,15 @@ def test_no_shares_mix_nothing(batch):
 
 
 def test_batches_are_mixed_as_often_as_asked(batch):
-    small = Batch(batch.images[:, :, :2, :2], batch.scalars, batch.targets)
+    small = Batch(batch.images[:, :, :2, :2], batch.scalars, batch.targets, batch.weights)
     generator = seeded()
     plain = sum(mixed(small, 0.3, 0.2, generator) is small for _ in range(2000))
     assert plain / 2000 == pytest.approx(0.5, abs=0.05)
 
 
 def test_shares_of_mixup_follow_the_beta_distribution():
-    pair = Batch(torch.zeros(2, 1, 1, 1), torch.zeros(2, 1), torch.tensor([0.0, 1.0]))
+    targets = torch.tensor([[0.0], [1.0]])
+    pair = Batch(torch.zeros(2, 1, 1, 1), torch.zeros(2, 1), targets, torch.ones(2, 1))
     generator = seeded()
     shares = []
     while len(shares) < 3000:

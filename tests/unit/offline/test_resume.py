@@ -1,5 +1,5 @@
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from engines.errors import ConfigError, LabelsError, OutputError
 from engines.spec import NARROWBAND, FeatureSpec
 from offline.checkpoint import save_checkpoint
 from offline.clips import ClipSet
-from offline.resume import checkpoint_path, prepare_work, require_same_run, run_key
+from offline.resume import WINDOWS, checkpoint_path, prepare_work, require_same_run, run_key
 from offline.settings import TrainSettings
 from offline.split import split_by_day
 
@@ -19,7 +19,7 @@ SETTINGS = TrainSettings(epochs=5)
 
 @pytest.fixture
 def key(clips):
-    return run_key(clips, split_by_day(clips), NARROWBAND, SETTINGS)
+    return run_key(clips, split_by_day(clips), NARROWBAND, asdict(SETTINGS))
 
 
 @pytest.fixture
@@ -56,8 +56,10 @@ def test_the_same_training_goes_on(work, key):
     require_same_run(checkpoint_path(work, "cnn8"), key)
 
 
-def test_a_restart_deletes_the_checkpoints_and_nothing_else(work, key):
+def test_a_restart_deletes_checkpoints_and_live_windows_and_nothing_else(work, key):
     write(work, "vgg", {"run": {}, "history": []})
+    (work / WINDOWS / "epoch-00").mkdir(parents=True)
+    (work / WINDOWS / "epoch-00" / "windows.json").write_text("{}")
     (work / "notes.txt").write_text("")
     prepare(work, key, is_restarted=True)
     assert [path.name for path in work.iterdir()] == ["notes.txt"]
@@ -83,7 +85,7 @@ def test_every_network_is_looked_at_before_the_first_is_trained(work, key):
     ],
 )
 def test_other_settings_are_named(work, clips, change, words):
-    key = run_key(clips, split_by_day(clips), NARROWBAND, replace(SETTINGS, **change))
+    key = run_key(clips, split_by_day(clips), NARROWBAND, asdict(replace(SETTINGS, **change)))
     with pytest.raises(LabelsError, match=words):
         prepare(work, key, is_resumed=True)
 
@@ -94,7 +96,7 @@ def test_other_clips_days_and_features_are_named(work, clips, make_clip_folder):
     other = next(
         split for seed in range(1, 50) if set((split := split_by_day(fewer, seed)).train) != train_days
     )
-    key = run_key(fewer, other, FeatureSpec(), SETTINGS)
+    key = run_key(fewer, other, FeatureSpec(), asdict(SETTINGS))
     with pytest.raises(LabelsError) as raised:
         prepare(work, key, is_resumed=True)
     message = str(raised.value)
@@ -105,10 +107,24 @@ def test_other_clips_days_and_features_are_named(work, clips, make_clip_folder):
 
 
 def test_the_seed_moves_days_and_is_named(work, clips):
-    settings = replace(SETTINGS, seed=3)
+    settings = asdict(replace(SETTINGS, seed=3))
     key = run_key(clips, split_by_day(clips, 3), NARROWBAND, settings)
     with pytest.raises(LabelsError, match="its seed is 0, not 3"):
         prepare(work, key, is_resumed=True)
+
+
+@pytest.mark.parametrize(
+    ("started_with", "words"),
+    [
+        ({"label_lag_s": 0.1}, r"its live is \{'label_lag_s': 0.1\}, not \{'label_lag_s': 0.0\}"),
+        (None, r"its live is missing, not \{'label_lag_s': 0.0\}"),
+    ],
+)
+def test_other_live_windows_are_named(work, key, started_with, words):
+    live = {"live": started_with} if started_with else {}
+    write(work, "cnn8", {"run": key | {"settings": asdict(SETTINGS) | live}, "history": []})
+    with pytest.raises(LabelsError, match=words):
+        prepare(work, key | {"settings": asdict(SETTINGS) | {"live": {"label_lag_s": 0.0}}}, is_resumed=True)
 
 
 @pytest.mark.parametrize("values", [{"history": []}, {"run": None}, {"run": {}}])

@@ -1,15 +1,20 @@
 import math
+from pathlib import Path
 
 import pytest
 
 from engines.errors import ConfigError
+from offline.live_settings import BATCH_WINDOWS, LiveSettings
 from offline.settings import TrainSettings
-from offline.train_options import settings_from_flags
+from offline.train_options import live_from_flags, settings_from_flags
 
 DEFAULTS = {
     "patience": 8,
     "batch_size": 64,
     "learning_rate": 1e-3,
+    "warmup_epochs": 2.0,
+    "cutmix_share": 0.6,
+    "mixup_share": 0.4,
     "dropout": 0.3,
     "precision": "auto",
     "ensemble": "softmax",
@@ -21,9 +26,13 @@ def test_flags_left_alone_are_the_default_settings():
     assert settings_from_flags(epochs=24, **DEFAULTS) == TrainSettings()
 
 
-@pytest.mark.parametrize(("epochs", "warmup_epochs"), [(1, 0), (2, 1), (3, 2), (100, 2)])
-def test_few_epochs_cut_the_warmup(epochs, warmup_epochs):
-    assert settings_from_flags(epochs=epochs, **DEFAULTS).warmup_epochs == warmup_epochs
+@pytest.mark.parametrize(
+    ("epochs", "asked", "warmup_epochs"),
+    [(1, 2.0, 0), (2, 2.0, 1), (3, 2.0, 2), (100, 2.0, 2), (1, 0.25, 0), (2, 0.25, 0.25), (9, 0.0, 0)],
+)
+def test_few_epochs_cut_the_warmup(epochs, asked, warmup_epochs):
+    settings = settings_from_flags(epochs=epochs, **DEFAULTS | {"warmup_epochs": asked})
+    assert settings.warmup_epochs == warmup_epochs
 
 
 def test_shares_that_add_up_to_a_rounding_more_than_one_are_shares():
@@ -56,3 +65,38 @@ def test_shares_that_add_up_to_a_rounding_more_than_one_are_shares():
 def test_settings_that_cannot_be_used_are_named(name, value):
     with pytest.raises(ConfigError, match=f"training settings: .*{name}"):
         TrainSettings(**{name: value})
+
+
+def test_flags_become_settings_of_live_windows():
+    assert live_from_flags(False, Path("sounds"), 100, 0.0) is None
+    found = live_from_flags(True, Path("sounds"), 3 * BATCH_WINDOWS, 0.25)
+    assert found == (Path("sounds"), LiveSettings(windows_per_epoch=3 * BATCH_WINDOWS, label_lag_s=0.25))
+
+
+def test_live_windows_need_negatives():
+    with pytest.raises(ConfigError, match="--live needs --negatives FOLDER"):
+        live_from_flags(True, None, BATCH_WINDOWS, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"windows_per_epoch": 0}, f"windows_per_epoch must be a multiple of {BATCH_WINDOWS}"),
+        ({"windows_per_epoch": BATCH_WINDOWS + 1}, "windows_per_epoch must be a multiple"),
+        ({"validation_windows": BATCH_WINDOWS - 1}, "validation_windows must be a multiple"),
+        ({"shares": (1.0, 1.0)}, "for each of fast, slow, mixed, negative, clip"),
+        ({"shares": (1.0, 0.0, 0.0, -0.1, 1.0)}, "shares are a number, 0 or more"),
+        ({"shares": (0.0,) * 5}, "shares are a number, 0 or more"),
+        ({"label_lag_s": 1.0}, "label_lag_s must lie between 0 and 1"),
+        ({"label_lag_s": -0.1}, "label_lag_s must lie between 0 and 1"),
+        ({"label_lag_s": math.nan}, "label_lag_s must lie between 0 and 1"),
+        ({"bare_share": 1.1}, "bare_share too"),
+        ({"stream_s": 4.9}, "stream_s be 5 or more"),
+        ({"tempo": (1.2, 0.8)}, r"tempo is a range \(slowest, fastest\)"),
+        ({"tempo": (0.4, 1.0)}, "between 0.5 and 2"),
+        ({"tempo": (1.0, 2.1)}, "between 0.5 and 2"),
+    ],
+)
+def test_live_settings_that_cannot_be_used_are_named(change, words):
+    with pytest.raises(ConfigError, match=f"live windows: .*{words}"):
+        LiveSettings(**change)

@@ -12,9 +12,11 @@ from engines.contract import N_CHANNELS, N_FRAMES, N_ROWS, N_SCALARS
 from engines.errors import ConfigError, LabelsError
 from engines.spec import NARROWBAND
 from offline.distributed import World
+from offline.lessons import Examples, Lessons
+from offline.optimisation import learning_rate_at, resolved_precision, update_average
 from offline.settings import TrainSettings
 from offline.store import FeatureStore
-from offline.trainer import Watcher, learning_rate_at, resolved_precision, train_network, update_average
+from offline.trainer import Watcher, train_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -49,11 +51,10 @@ def store():
 
 
 def train(store, folder, settings=SETTINGS, *, world=ALONE, watcher=None, run_key=KEY, is_resumed=False):
+    examples, validation = (Examples.of_clips(store, rows) for rows in (TRAIN, VALIDATION))
     return train_network(
         "cnn8",
-        store,
-        TRAIN,
-        VALIDATION,
+        Lessons(lambda _epoch: examples, validation, n_outputs=1),
         settings,
         world,
         folder,
@@ -97,6 +98,13 @@ def test_a_schedule_without_warmup_begins_at_its_peak():
     settings = TrainSettings(epochs=1, warmup_epochs=0, learning_rate=0.1)
     assert learning_rate_at(0, 4, settings) == pytest.approx(0.1)
     assert learning_rate_at(2, 4, settings) == pytest.approx(0.05)
+
+
+def test_a_warmup_may_be_a_part_of_an_epoch():
+    settings = TrainSettings(epochs=2, warmup_epochs=0.5, learning_rate=0.1)
+    rates = [learning_rate_at(step, 4, settings) for step in range(8)]
+    np.testing.assert_allclose(rates[:3], [0.05, 0.1, 0.1])
+    assert (np.diff(rates[2:]) < 0).all()
 
 
 @pytest.mark.parametrize(("step", "share"), [(0, 0.9), (8, 0.5), (89, 9 / 99), (10**6, 0.01)])
@@ -233,7 +241,7 @@ def test_a_run_that_diverges_says_so(store, tmp_path):
 
 def test_batches_too_small_for_the_processes_are_refused(store, tmp_path):
     with pytest.raises(
-        ConfigError, match="a batch size of 6 and 12 training clips are too few for 4 processes"
+        ConfigError, match="a batch size of 6 and 12 training examples are too few for 4 processes"
     ):
         train(store, tmp_path, world=World(0, 4, CPU))
 
