@@ -11,15 +11,18 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   breath-live                              watch the microphone
-  breath-live --device USB --channel 1     the second channel of that microphone
+  breath-live --device USB --channel 1     its second channel
   breath-live devices                      list the microphones
   breath-live replay night.wav --frames night.csv --events night.jsonl
   breath-live replay ward/*.flac --events - | jq .phase
+  breath-live --record night.flac          keep the sound and its labels
+  breath-live calibrate                    fit it to this microphone
   breath-live demo --seconds 30            without any microphone
 
 \b
 Settings come from flags, then variables (BREATH_HOP_S=0.2), then a TOML file,
-then defaults; --print-config shows each with its origin, as such a file.
+then the profile that calibrate made for the microphone, then defaults;
+--print-config shows each with its origin, as such a file.
 
 \b
 Exit codes:
@@ -38,6 +41,7 @@ _FLAGS = {
     "channel": "--channel",
     "reconnect_s": "--reconnect-seconds",
     "hop_s": "--hop",
+    "lookahead_s": "--lookahead",
     "engine": "--engine",
     "pack": "--pack",
     "n_threads": "--threads",
@@ -47,6 +51,12 @@ _FLAGS = {
     "seed": "--seed",
     "frames": "--frames",
     "events": "--events",
+    "breaths": "--breaths",
+    "record": "--record",
+    "osc": "--osc",
+    "osc_prefix": "--osc-prefix",
+    "lsl": "--lsl",
+    "profile": "--profile/--no-profile",
     "display": "--display/--no-display",
 }
 
@@ -57,20 +67,48 @@ _SHARED = (
         "--hop", "hop_s", metavar="S", help="Seconds from one answer to the next, 0.01 to 1.  [0.1]"
     ),
     click.option(
+        "--lookahead", "lookahead_s", metavar="S", help="Decide this much later, and better, 0 to 1.  [0]"
+    ),
+    click.option(
         "--engine",
-        type=click.Choice(["auto", "onnxruntime", "torch", "tensorrt", "tensorrt-rtx"]),
+        type=click.Choice(["auto", "onnxruntime", "openvino", "torch", "tensorrt", "tensorrt-rtx"]),
         help="What runs the networks.  [auto]",
     ),
-    click.option("--pack", metavar="PATH", help="Folder of a model pack.  [the one that is shipped]"),
+    click.option(
+        "--pack", metavar="PATH", type=click.Path(), help="Folder of a model pack.  [the one that is shipped]"
+    ),
     click.option("--threads", "n_threads", metavar="N", help="Threads of one inference.  [at most two]"),
     click.option("--seconds", metavar="S", help="End after so many seconds of sound."),
     click.option(
-        "--frames", metavar="FILE.csv", help="Write time_s,prob_exhale,phase for every answer; - is stdout."
+        "--frames",
+        metavar="FILE.csv",
+        type=click.Path(),
+        help="Write time_s,prob_exhale,phase for every answer; - is stdout.",
     ),
     click.option(
         "--events",
         metavar="FILE.jsonl",
-        help="Write an object for every change of phase, fault of the sound, and gap; - is stdout.",
+        type=click.Path(),
+        help="Write an object for every change of phase, breath, fault of the sound, gap; - is stdout.",
+    ),
+    click.option(
+        "--breaths",
+        metavar="FILE.csv",
+        type=click.Path(),
+        help="Write a row for every complete breath; - is stdout.",
+    ),
+    click.option(
+        "--record",
+        metavar="FILE",
+        type=click.Path(),
+        help="Write the sound, .wav or .flac, and labels beside it; a folder: under the time's name.",
+    ),
+    click.option(
+        "--osc", metavar="HOST:PORT", help="Send OSC messages there; a port alone is this machine's."
+    ),
+    click.option("--osc-prefix", metavar="/PATH", help="Start of their addresses.  [/breath]"),
+    click.option(
+        "--lsl", metavar="NAME", help="Offer streams of the Lab Streaming Layer, NAME and NAMEMarkers."
     ),
     click.option(
         "--display/--no-display",
@@ -82,12 +120,13 @@ _SHARED = (
         "assignments",
         metavar="KEY=VALUE",
         multiple=True,
-        help="Any setting of --print-config, such as smoothing.min_phase_s=0.4; may be repeated.",
+        help="Any setting of --print-config, such as decision.margin=0.3; may be repeated.",
     ),
     click.option(
         "--config",
         "config_file",
         metavar="FILE",
+        type=click.Path(),
         help="Read settings from this TOML file.  [breath.toml in the platform's configuration folder]",
     ),
     click.option("--print-config", is_flag=True, help="Print every setting with its origin, and end."),
@@ -114,7 +153,7 @@ def resolved_from_params(params: dict[str, Any]) -> "Resolved":
     for assignment in params["assignments"]:
         key, separator, value = assignment.partition("=")
         if not separator:
-            raise ConfigError(f"--set {assignment}: write KEY=VALUE, such as smoothing.min_phase_s=0.4")
+            raise ConfigError(f"--set {assignment}: write KEY=VALUE, such as decision.margin=0.3")
         given[key.strip()] = Given(value.strip(), "--set", is_text=True)
     for key, flag in _FLAGS.items():
         if params.get(key) is not None:

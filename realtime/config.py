@@ -1,7 +1,8 @@
-"""What a user can set, and where each value comes from: flag > environment > file > default."""
+"""What a user can set, and where each value comes from: flag > environment > file > profile > default."""
 
 import dataclasses
 import difflib
+import functools
 import os
 import tomllib
 import typing
@@ -14,9 +15,11 @@ import msgspec
 import platformdirs
 
 from engines.errors import ConfigError
+from realtime.breaths import BreathSettings
+from realtime.decision import DecisionSettings
 from realtime.pipeline import PipelineSettings
 from realtime.presence import PresenceSettings
-from realtime.smoothing import SmoothingSettings
+from realtime.setting_ranges import RANGES
 
 FILE_NAME = "breath.toml"
 ENVIRONMENT_PREFIX = "BREATH_"
@@ -33,6 +36,7 @@ class LiveConfig:
         channel: counted from 0; None: the mean of all.
         reconnect_s: wait so long for a microphone that is lost, seconds; 0: not at all; None: for ever.
         hop_s: distance of two answers, seconds.
+        lookahead_s: decide this much later, and better, seconds.
         engine: the back end.
         pack: folder of a model pack, or `default`.
         n_threads: threads of one inference; None: the back end's own choice.
@@ -42,16 +46,24 @@ class LiveConfig:
         seed: of the demo breather.
         frames: CSV file with a row per answer, `-` is standard output; None: none.
         events: JSONL file with an object per change of phase, `-` is standard output; None: none.
+        breaths: CSV file with a row per complete breath, `-` is standard output; None: none.
+        record: WAV or FLAC file, or a folder for one, for the sound that is heard; None: none.
+        osc: where OSC messages go, HOST:PORT or a port of this machine; None: nowhere.
+        osc_prefix: start of their addresses.
+        lsl: name of a stream of the Lab Streaming Layer; None: none.
+        profile: whether what `breath-live calibrate` measured at the microphone is used.
         display: whether to draw on a terminal; otherwise one line per change of phase.
         presence: when sound counts as breath.
-        smoothing: how steady the shown phase is.
+        decision: how evidence becomes a steady phase.
+        breathing: what is a pause that is too long, and what the variability is taken from.
     """
 
     device: int | str | None = None
     channel: int | None = None
     reconnect_s: float | None = None
     hop_s: float = 0.1
-    engine: Literal["auto", "onnxruntime", "torch", "tensorrt", "tensorrt-rtx"] = "auto"
+    lookahead_s: float = 0.0
+    engine: Literal["auto", "onnxruntime", "openvino", "torch", "tensorrt", "tensorrt-rtx"] = "auto"
     pack: str = "default"
     n_threads: int | None = None
     seconds: float | None = None
@@ -60,14 +72,23 @@ class LiveConfig:
     seed: int = 0
     frames: str | None = None
     events: str | None = None
+    record: str | None = None
+    osc: int | str | None = None
+    osc_prefix: str = "/breath"
+    lsl: str | None = None
+    profile: bool = True
+    breaths: str | None = None
     display: bool = True
     presence: PresenceSettings = field(default_factory=PresenceSettings)
-    smoothing: SmoothingSettings = field(default_factory=SmoothingSettings)
+    decision: DecisionSettings = field(default_factory=DecisionSettings)
+    breathing: BreathSettings = field(default_factory=BreathSettings)
 
     @property
     def pipeline(self) -> PipelineSettings:
         """The part that the pipeline is made from."""
-        return PipelineSettings(self.hop_s, self.channel, self.presence, self.smoothing)
+        return PipelineSettings(
+            self.hop_s, self.lookahead_s, self.channel, self.presence, self.decision, self.breathing
+        )
 
 
 @dataclass(frozen=True)
@@ -81,30 +102,11 @@ class Given:
 
 @dataclass(frozen=True)
 class Resolved:
-    """The configuration, and the origin of every value by its dotted key (`smoothing.min_phase_s`)."""
+    """The configuration, and the origin of every value by its dotted key (`decision.margin`)."""
 
     config: LiveConfig
     origins: Mapping[str, str]
 
-
-# Lowest and highest value, and the unit that follows them in messages.
-_RANGES: dict[str, tuple[float, float, str]] = {
-    "channel": (0, 1023, ""),
-    "reconnect_s": (0, 1e7, " s"),
-    "hop_s": (0.01, 1.0, " s"),
-    "n_threads": (1, 256, ""),
-    "seconds": (0.001, 1e7, " s"),
-    "pace": (0, 1000, " (1 is real time, 0 as fast as possible)"),
-    "block_samples": (1, 10_000_000, " samples"),
-    "seed": (0, 2**63 - 1, ""),
-    "presence.gate_dbfs": (-120, 0, " dB"),
-    "presence.below_peak_db": (0, 120, " dB"),
-    "presence.peak_decay_db_per_s": (0, 100, " dB/s"),
-    "presence.hysteresis_db": (0, 40, " dB"),
-    "smoothing.time_constant_s": (0, 10, " s"),
-    "smoothing.hysteresis": (0, 0.49, ""),
-    "smoothing.min_phase_s": (0, 10, " s"),
-}
 
 _TYPE_WORDS = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
 
@@ -122,8 +124,8 @@ def resolve(
     Args:
         flags: by dotted key, what was said on the command line.
         file: the configuration file; None: `BREATH_CONFIG`, or `default_file()` if it exists.
-        environment: variables; `BREATH_HOP_S` is `hop_s`, `BREATH_SMOOTHING_MIN_PHASE_S` is
-            `smoothing.min_phase_s`.
+        environment: variables; `BREATH_HOP_S` is `hop_s`, `BREATH_DECISION_MARGIN` is
+            `decision.margin`.
 
     Raises:
         ConfigError: an unknown key, a value of the wrong type or out of its range, or a file that is
@@ -136,14 +138,21 @@ def resolve(
         given.update(_flattened(_read(path), str(path)))
     given.update(_from_environment(environment))
     given.update(flags)
-    types = {key: kind for key, kind, _ in settings()}
-    values: dict[str, Any] = {}
-    for key, found in given.items():
-        if key not in types:
-            raise ConfigError(f"{found.origin}: there is no setting {key!r}{_did_you_mean(key, types)}")
-        values[key] = _checked(key, types[key], found)
-    origins = {key: given[key].origin if key in given else DEFAULT_ORIGIN for key in types}
-    return Resolved(_built(LiveConfig, values), origins)
+    origins = {key: given[key].origin if key in given else DEFAULT_ORIGIN for key, _, _ in settings()}
+    return Resolved(_built(LiveConfig, _checked_values(given)), origins)
+
+
+def completed(resolved: Resolved, given: Mapping[str, Given]) -> Resolved:
+    """The configuration with `given` (a profile) for those settings that have their default values.
+
+    Raises:
+        ConfigError: as `resolve`.
+    """
+    checked = _checked_values(given)
+    wanted = {key: value for key, value in checked.items() if resolved.origins[key] == DEFAULT_ORIGIN}
+    values = {key: _value(resolved.config, key) for key in resolved.origins}
+    origins = dict(resolved.origins) | {key: given[key].origin for key in wanted}
+    return Resolved(_built(LiveConfig, values | wanted), origins)
 
 
 def settings(kind: type = LiveConfig, prefix: str = "") -> Iterator[tuple[str, Any, object]]:
@@ -165,13 +174,15 @@ def text_from_resolved(resolved: Resolved) -> str:
         if table != section:
             section = table
             lines += [("", ""), (f"[{table}]", "")]
-        value: Any = resolved.config
-        for part in key.split("."):
-            value = getattr(value, part)
+        value = _value(resolved.config, key)
         text = f"# {name} is not set" if value is None else f"{name} = {msgspec.json.encode(value).decode()}"
         lines.append((text, resolved.origins[key]))
     width = max(len(text) for text, _ in lines)
     return "\n".join(f"{text:{width}}  # {origin}" if origin else text for text, origin in lines)
+
+
+def _value(config: LiveConfig, key: str) -> Any:
+    return functools.reduce(getattr, key.split("."), config)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -216,6 +227,14 @@ def _variable(key: str) -> str:
     return ENVIRONMENT_PREFIX + key.upper().replace(".", "_")
 
 
+def _checked_values(given: Mapping[str, Given]) -> dict[str, Any]:
+    types = {key: kind for key, kind, _ in settings()}
+    for key, found in given.items():
+        if key not in types:
+            raise ConfigError(f"{found.origin}: there is no setting {key!r}{_did_you_mean(key, types)}")
+    return {key: _checked(key, types[key], found) for key, found in given.items()}
+
+
 def _checked(key: str, kind: Any, found: Given) -> Any:
     try:
         value = msgspec.convert(found.value, kind, strict=not found.is_text)
@@ -223,8 +242,8 @@ def _checked(key: str, kind: Any, found: Given) -> Any:
         raise ConfigError(
             f"{found.origin}: {key} must be {_wanted(key, kind)}, not {found.value!r}"
         ) from error
-    if key in _RANGES and value is not None:
-        lowest, highest, _ = _RANGES[key]
+    if key in RANGES and value is not None:
+        lowest, highest, _ = RANGES[key]
         if not lowest <= value <= highest:
             raise ConfigError(f"{found.origin}: {key} must be {_wanted(key, kind)}, not {value:g}")
     return value
@@ -235,9 +254,9 @@ def _wanted(key: str, kind: Any) -> str:
     if typing.get_origin(kind) is Literal:
         return "one of " + ", ".join(parts)
     words = " or ".join(_TYPE_WORDS[part] for part in parts)
-    if key not in _RANGES:
+    if key not in RANGES:
         return words
-    lowest, highest, unit = _RANGES[key]
+    lowest, highest, unit = RANGES[key]
     return f"{words} from {lowest:g} to {highest:g}{unit}"
 
 

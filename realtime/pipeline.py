@@ -1,7 +1,7 @@
 """The live path on one screen: sound -> windows -> networks -> probability -> steady phase."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,17 +9,18 @@ from numpy.typing import NDArray
 
 from engines.backend import Engine
 from engines.contract import RATE_HZ
-from engines.ensemble import fuse
+from engines.ensemble import fuse, fuse_presence
 from engines.errors import ConfigError
 from engines.fallback import Notifying
 from engines.latency import LatencyMeter
 from engines.manifest import Manifest
-from realtime import breaths, presence, smoothing
+from realtime import decision, presence
+from realtime.breaths import BreathCounter, BreathSettings
 from realtime.clock import samples_from_seconds
-from realtime.events import Frame, PhaseEvent
-from realtime.intake import Intake
+from realtime.decision import DecisionSettings
+from realtime.events import Apnoea, Breath, Frame, PhaseEvent
+from realtime.intake import Heard, Intake
 from realtime.presence import PresenceSettings
-from realtime.smoothing import SmoothingSettings
 from realtime.sources import AudioSource, Block
 from realtime.window import Window
 
@@ -29,9 +30,11 @@ class PipelineSettings:
     """How the live path listens and decides; every value in its own unit."""
 
     hop_s: float = 0.1
+    lookahead_s: float = 0.0
     channel: int | None = None
     presence: PresenceSettings = field(default_factory=PresenceSettings)
-    smoothing: SmoothingSettings = field(default_factory=SmoothingSettings)
+    decision: DecisionSettings = field(default_factory=DecisionSettings)
+    breathing: BreathSettings = field(default_factory=BreathSettings)
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,16 @@ class Step:
         event: the change of phase, if the phase just changed.
         newest: the sound since the window before, (hop,) float32 at 16 kHz.
         latency_s: from the window being complete to this step, seconds.
+        stages_s: seconds of each stage of that, in order: those of the engine, `fusion`, `decision`.
+        breaths: complete breaths, and pauses that begin or end being too long, oldest first.
     """
 
     frame: Frame
     event: PhaseEvent | None
     newest: NDArray[np.float32]
     latency_s: float
+    stages_s: dict[str, float] = field(default_factory=dict)
+    breaths: tuple[Breath | Apnoea, ...] = ()
 
 
 class Pipeline:
@@ -60,13 +67,19 @@ class Pipeline:
         engine: runs the networks, warm.
         manifest: of the pack that the engine runs.
         settings: how to listen and decide.
+        tap: called with every piece of sound, as it is heard and before the steps that it brings.
 
     Raises:
         ConfigError: a setting that cannot be used.
     """
 
     def __init__(
-        self, source: AudioSource, engine: Engine, manifest: Manifest, settings: PipelineSettings
+        self,
+        source: AudioSource,
+        engine: Engine,
+        manifest: Manifest,
+        settings: PipelineSettings,
+        tap: Callable[[Heard], None] | None = None,
     ) -> None:
         hop_samples = samples_from_seconds(settings.hop_s)
         if not 0 < hop_samples <= RATE_HZ:
@@ -75,13 +88,14 @@ class Pipeline:
         self.latency = LatencyMeter()
         self._hop_samples = hop_samples
         self._is_live = source.is_live
-        self._intake = Intake(source, hop_samples, settings.channel)
+        self._intake = Intake(source, hop_samples, settings.channel, tap)
         self._engine = engine
         self._manifest = manifest
         self._settings = settings
         self._presence = presence.PresenceState.initial()
-        self._smoothing = smoothing.SmoothingState.initial()
-        self._rate = breaths.RateState.initial()
+        self._decision = decision.DecisionState.initial(settings.decision, hop_samples, settings.lookahead_s)
+        # Public, because only the session learns of gaps of the sound.
+        self.breaths = BreathCounter(settings.breathing)
 
     @property
     def heard_samples(self) -> int:
@@ -95,8 +109,8 @@ class Pipeline:
 
     @property
     def breaths_per_min(self) -> float | None:
-        """Breathing rate over the last minute; None before the first complete breath."""
-        return self._rate.breaths_per_min
+        """Breathing rate over the last minute; None without a complete breath."""
+        return self.breaths.breaths_per_min
 
     def take_notices(self) -> list[str]:
         """What the engine has to tell the user and did not before, oldest first."""
@@ -124,18 +138,27 @@ class Pipeline:
             due_at = time.perf_counter()
 
     def _step(self, window: Window, due_at: float) -> Step:
-        logits = self._engine.infer(window.samples[None, :]).logits
-        prob_exhale = float(fuse(logits, self._manifest.weights, self._manifest.temperature)[0])
+        inference = self._engine.infer(window.samples[None, :])
+        inferred_at = time.perf_counter()
+        prob_exhale = float(fuse(inference.logits, self._manifest.weights, self._manifest.temperature)[0])
+        heard = inference.presence_logits
+        prob_heard = None if heard is None else float(fuse_presence(heard, self._manifest.weights)[0])
+        fused_at = time.perf_counter()
         level_dbfs = presence.level_from_window(window.samples, self._manifest.band_hz[1])
-        self._presence, is_breath = presence.advance(
-            self._presence, level_dbfs, window.end_sample, self._settings.presence
+        self._presence, prob_breath = presence.advance(
+            self._presence, level_dbfs, prob_heard, window.end_sample, self._settings.presence
         )
-        self._smoothing, shown = smoothing.advance(
-            self._smoothing, prob_exhale, is_breath, window.end_sample, self._settings.smoothing
+        self._decision, shown = decision.advance(
+            self._decision, prob_exhale, prob_breath, window.end_sample, self._settings.decision
         )
-        if shown.event is not None:
-            self._rate = breaths.advance(self._rate, shown.event)
         frame = Frame(window.end_sample, prob_exhale, shown.phase, shown.confidence, level_dbfs)
-        latency_s = time.perf_counter() - due_at
+        rows = self.breaths.push(*([] if shown.event is None else [shown.event]), frame)
+        decided_at = time.perf_counter()
+        latency_s = decided_at - due_at
         self.latency.add(latency_s)
-        return Step(frame, shown.event, window.samples[-self._hop_samples :], latency_s)
+        stages_s = {
+            **inference.stages_s,
+            "fusion": fused_at - inferred_at,
+            "decision": decided_at - fused_at,
+        }
+        return Step(frame, shown.event, window.samples[-self._hop_samples :], latency_s, stages_s, rows)

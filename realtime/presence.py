@@ -1,7 +1,7 @@
-"""Is anybody breathing? Decided on the raw level of the newest sound, within the pack's band."""
+"""Is anybody breathing? What the networks say, and the raw level of the newest sound, in one probability."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -15,6 +15,8 @@ SILENCE_DBFS = -120.0
 
 _TAPER = np.hanning(LEVEL_SAMPLES)
 _TAPER_POWER = (_TAPER**2).sum()
+_SUREST = 1e-4
+_MOST_LOG_ODDS = 30.0
 _FREQS_HZ = np.fft.rfftfreq(LEVEL_SAMPLES, 1 / RATE_HZ)
 
 
@@ -23,38 +25,33 @@ class PresenceSettings:
     """When sound counts as breath.
 
     Attributes:
-        gate_dbfs: never below this level, dB re a full-scale square wave.
-        below_peak_db: nor this much below the loudest sound of late, dB.
+        gate_dbfs: what is softer than this is no breath, dB re a full-scale square wave.
+        below_peak_db: this much below the loudest sound of late, the level speaks neither for breath nor
+            against it, dB.
         peak_decay_db_per_s: how fast that loudest sound is forgotten, dB/s.
-        hysteresis_db: breath that is present ends this much below where it would begin, dB.
+        log_odds_per_db: how much each dB above or below that speaks for or against breath, beside networks
+            that tell breath from other sounds.
+        log_odds_per_db_alone: the same, where the level is all there is.
     """
 
-    gate_dbfs: float = -60.0
-    below_peak_db: float = 20.0
-    peak_decay_db_per_s: float = 2.0
-    hysteresis_db: float = 3.0
+    gate_dbfs: float = -75.0
+    below_peak_db: float = 8.0
+    peak_decay_db_per_s: float = 3.0
+    log_odds_per_db: float = 0.1
+    log_odds_per_db_alone: float = 0.5
 
 
 @dataclass(frozen=True)
 class PresenceState:
-    """What the gate remembers: the loudest level of late, when it was last fed, and its answer."""
+    """What is remembered: the loudest level of late, and when it was last fed."""
 
     peak_dbfs: float
     end_sample: int
-    is_present: bool
 
     @classmethod
     def initial(cls) -> Self:
         """Nothing heard yet."""
-        return cls(peak_dbfs=SILENCE_DBFS, end_sample=0, is_present=False)
-
-
-@dataclass(frozen=True)
-class Presence:
-    """The gate's answer: whether there is breath, and how far the level is above the threshold, dB."""
-
-    is_present: bool
-    margin_db: float
+        return cls(peak_dbfs=SILENCE_DBFS, end_sample=0)
 
 
 def level_from_window(window: NDArray[np.float32], highest_hz: float) -> float:
@@ -78,15 +75,28 @@ def level_from_window(window: NDArray[np.float32], highest_hz: float) -> float:
 
 
 def advance(
-    state: PresenceState, level_dbfs: float, end_sample: int, settings: PresenceSettings
-) -> tuple[PresenceState, Presence]:
-    """Take in the level at `end_sample` and answer."""
+    state: PresenceState,
+    level_dbfs: float,
+    prob_breath: float | None,
+    end_sample: int,
+    settings: PresenceSettings,
+) -> tuple[PresenceState, float]:
+    """Take in the level at `end_sample` and the networks' P(breath), if they tell it; give P(breath), 0-1.
+
+    Networks see every window at the same level, so they cannot hear how loud it is: log odds are added.
+    """
     elapsed_s = (end_sample - state.end_sample) / RATE_HZ
     decayed_dbfs = state.peak_dbfs - settings.peak_decay_db_per_s * elapsed_s
     peak_dbfs = max(SILENCE_DBFS, level_dbfs, decayed_dbfs)
-    threshold_dbfs = max(settings.gate_dbfs, peak_dbfs - settings.below_peak_db)
-    if state.is_present:
-        threshold_dbfs -= settings.hysteresis_db
-    is_present = level_dbfs > threshold_dbfs
-    after = replace(state, peak_dbfs=peak_dbfs, end_sample=end_sample, is_present=is_present)
-    return after, Presence(is_present, level_dbfs - threshold_dbfs)
+    after = PresenceState(peak_dbfs, end_sample)
+    if level_dbfs <= settings.gate_dbfs:
+        return after, 0.0
+    above_db = level_dbfs - peak_dbfs + settings.below_peak_db
+    if prob_breath is None:
+        return after, _sigmoid(above_db * settings.log_odds_per_db_alone)
+    sure = min(max(prob_breath, _SUREST), 1 - _SUREST)
+    return after, _sigmoid(math.log(sure / (1 - sure)) + above_db * settings.log_odds_per_db)
+
+
+def _sigmoid(log_odds: float) -> float:
+    return 1.0 / (1.0 + math.exp(-min(max(log_odds, -_MOST_LOG_ODDS), _MOST_LOG_ODDS)))
