@@ -6,11 +6,15 @@ from typing import Protocol, Self
 
 import click
 
+from realtime.controls import Controls
+from realtime.keys import Keys
 from realtime.sinks.base import Sink
 from realtime.sinks.lines import LinesSink
 from realtime.sinks.output import STANDARD_OUTPUT, LineOutput
 from realtime.sinks.terminal import Screen, TerminalSink
-from realtime.sinks.terminal_view import Facts, printable
+from realtime.sinks.terminal_view import Facts
+from realtime.sinks.text import printable
+from realtime.suspension import Suspension
 
 
 class Audience(Protocol):
@@ -29,14 +33,28 @@ class Audience(Protocol):
 
 
 class Viewers:
-    """People who look at a screen."""
+    """People who look at a screen, and may press keys.
 
-    def __init__(self, screen: Screen) -> None:
+    Args:
+        screen: belongs to them from now on.
+        controls: what their keys ask for is asked for here.
+    """
+
+    def __init__(self, screen: Screen, controls: Controls) -> None:
         self._screen = screen
+        self._controls = controls
+        actions = {
+            "p": controls.toggle_pause,
+            "m": controls.mark,
+            "d": controls.toggle_mute,
+            "q": controls.quit,
+        }
+        self._keys = Keys.of_standard_input(lambda key: actions.get(key, lambda: None)())
+        self._suspension = Suspension(self._leave, self._come_back)
 
     def sink(self, facts: Facts) -> Sink:
         """See `Audience`."""
-        return TerminalSink(self._screen, facts)
+        return TerminalSink(self._screen, facts, self._controls, has_keys=self._keys is not None)
 
     def __enter__(self) -> Self:
         """Return the audience itself."""
@@ -46,7 +64,22 @@ class Viewers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give the terminal back."""
-        self._screen.close()
+        try:
+            self._suspension.close()
+            if self._keys is not None:
+                self._keys.close()
+        finally:
+            self._screen.close()
+
+    def _leave(self) -> None:
+        self._screen.suspend()
+        if self._keys is not None:
+            self._keys.give_back()
+
+    def _come_back(self) -> None:
+        if self._keys is not None:
+            self._keys.resume()
+        self._screen.come_back()
 
 
 class Readers:
@@ -75,7 +108,9 @@ class Readers:
         """Nothing to give back."""
 
 
-def open_audience(*, wants_display: bool, is_output_taken: bool) -> Audience:
+def open_audience(
+    *, wants_display: bool, is_output_taken: bool, controls: Controls | None = None
+) -> Audience:
     """Choose how people are told.
 
     A display is drawn on standard output if that is a terminal; on standard error if the output is taken
@@ -84,6 +119,7 @@ def open_audience(*, wants_display: bool, is_output_taken: bool) -> Audience:
     Args:
         wants_display: whether a display may be drawn at all.
         is_output_taken: whether data for programs goes to standard output.
+        controls: what people in front of a display ask for with keys; None: it is of no effect.
     """
     from rich.console import Console
 
@@ -92,5 +128,5 @@ def open_audience(*, wants_display: bool, is_output_taken: bool) -> Audience:
     is_shared = is_output_taken and sys.stdout.isatty()
     can_draw = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
     if wants_display and can_draw and not is_shared:
-        return Viewers(Screen(console))
+        return Viewers(Screen(console), controls or Controls())
     return Readers(None if is_output_taken else LineOutput(STANDARD_OUTPUT))

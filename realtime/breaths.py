@@ -1,24 +1,82 @@
-"""From phase events to the breathing rate."""
+"""From changes of phase to breaths: durations, rates, variability, and pauses that are too long.
 
-from dataclasses import dataclass
+A breath is what BreathMetrics calls one (Noto et al. 2018, Chemical Senses 43(8)): inhalation, perhaps a
+pause, exhalation, perhaps a pause, up to the onset of the next inhalation, which NeuroKit2 calls a trough
+(Makowski et al. 2021, Behavior Research Methods 53). It counts when it is complete. Where the phases do not
+make sense, a guess would look like a measurement, so:
+
+- a phase that comes again after a pause of at most `RESUMED_WITHIN_S` has been going on: its duration
+  includes that pause;
+- after a longer pause its other half was missed: the breath does not count. A repeated inhalation begins
+  the next breath, a repeated exhalation belongs to none;
+- a gap of the sound, or no breath for `apnoea_s`, ends the breath that was under way without it counting.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Self
 
 from engines.contract import RATE_HZ
-from realtime.events import Phase, PhaseEvent
+from realtime.clock import samples_from_seconds
+from realtime.events import Apnoea, Breath, Frame, Gap, Phase, PhaseEvent
 
 RATE_SPAN_S = 60.0
+RESUMED_WITHIN_S = 1.0
+
+Row = Breath | Apnoea
 
 
 @dataclass(frozen=True)
-class RateState:
-    """Onsets of the inhalations of the last minute, oldest first (samples at 16 kHz).
+class BreathSettings:
+    """How breaths are judged.
 
-    A breath begins with an inhalation; one that follows another without an exhalation between them is the
-    same breath going on after a pause.
+    Attributes:
+        apnoea_s: so long without breath is an apnoea-like pause, s. Ten seconds is what sleep medicine asks
+            for in adults (Berry et al. 2012, J Clin Sleep Med 8(5)); heard alone, it is no diagnosis.
+        variability_window_s: the variability is that of the breaths that began within so long, s.
     """
 
-    inhale_onsets: tuple[int, ...] = ()
-    has_exhaled: bool = True
+    apnoea_s: float = 10.0
+    variability_window_s: float = 120.0
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A breath under way; None is what has not come yet. Samples at 16 kHz."""
+
+    inhale_onset: int
+    inhale_offset: int | None = None
+    exhale_onset: int | None = None
+    exhale_offset: int | None = None
+
+
+@dataclass(frozen=True)
+class BreathState:
+    """What is known of the breathing. All samples are indices at 16 kHz.
+
+    Attributes:
+        shown: the phase that is going on.
+        shown_since: its onset; for none, not before the end of the last gap.
+        has_breathed: whether any breath has been heard: before that, silence is no pause.
+        is_apnoea: whether an apnoea-like pause has been told and has not ended.
+        unbroken_since: end of the last gap.
+        draft: the breath under way.
+        n_breaths: complete breaths so far.
+        cycles: inhale onset and end of the complete breaths that a rate or variability still needs.
+        now: newest sample that has been heard.
+    """
+
+    shown: Phase = Phase.NONE
+    shown_since: int = 0
+    has_breathed: bool = False
+    is_apnoea: bool = False
+    unbroken_since: int = 0
+    draft: Draft | None = None
+    n_breaths: int = 0
+    cycles: tuple[tuple[int, int], ...] = ()
+    now: int = 0
 
     @classmethod
     def initial(cls) -> Self:
@@ -26,24 +84,170 @@ class RateState:
         return cls()
 
     @property
-    def n_breaths(self) -> int:
-        """Complete breaths within the last minute."""
-        return max(0, len(self.inhale_onsets) - 1)
+    def breaths_per_min(self) -> float | None:
+        """Mean rate over the complete breaths that began within the last minute; None without any.
+
+        The inverse of their mean cycle, as in BreathMetrics: time in which no breath was complete, such as
+        a gap, makes the rate neither higher nor lower.
+        """
+        recent = _since(self.cycles, self.now, RATE_SPAN_S)
+        return _rate_per_min(recent) if recent else None
+
+
+class BreathCounter:
+    """Holds the state for those who only want the rows.
+
+    Args:
+        settings: how breaths are judged.
+    """
+
+    def __init__(self, settings: BreathSettings) -> None:
+        self._settings = settings
+        self.state = BreathState.initial()
 
     @property
     def breaths_per_min(self) -> float | None:
-        """Mean rate over the complete breaths of the last minute; None before the first is complete."""
-        if self.n_breaths == 0:
-            return None
-        return 60.0 * self.n_breaths * RATE_HZ / (self.inhale_onsets[-1] - self.inhale_onsets[0])
+        """See `BreathState`."""
+        return self.state.breaths_per_min
+
+    def push(self, *events: PhaseEvent | Frame | Gap) -> tuple[Row, ...]:
+        """Take in what happened, oldest first; the rows that it completes."""
+        rows: tuple[Row, ...] = ()
+        for event in events:
+            self.state, found = advance(self.state, event, self._settings)
+            rows += found
+        return rows
 
 
-def advance(state: RateState, event: PhaseEvent) -> RateState:
-    """Take in a change of phase."""
+def advance(
+    state: BreathState, event: PhaseEvent | Frame | Gap, settings: BreathSettings
+) -> tuple[BreathState, tuple[Row, ...]]:
+    """Take in a change of phase, a frame (it tells that time goes on) or a gap; give what it completes."""
+    if isinstance(event, Gap):
+        return _broken(state, event)
+    if isinstance(event, Frame):
+        return _waited(state, event.end_sample, settings)
+    state = replace(state, now=max(state.now, event.reported_sample))
+    if event.phase is Phase.NONE:
+        draft = None if state.draft is None else _paused(state.draft, event.onset_sample)
+        since = max(event.onset_sample, state.unbroken_since)
+        return replace(state, shown=Phase.NONE, shown_since=since, draft=draft), ()
+    state, rows = _breathing_again(state, event.onset_sample, settings)
+    state = replace(state, shown=event.phase, shown_since=event.onset_sample, has_breathed=True)
     if event.phase is Phase.EXHALE:
-        return RateState(state.inhale_onsets, has_exhaled=True)
-    if event.phase is Phase.NONE or not state.has_exhaled:
-        return state
-    oldest = event.onset_sample - RATE_SPAN_S * RATE_HZ
-    recent = (onset for onset in (*state.inhale_onsets, event.onset_sample) if onset >= oldest)
-    return RateState(tuple(recent), has_exhaled=False)
+        draft = None if state.draft is None else _exhaling(state.draft, event.onset_sample)
+        return replace(state, draft=draft), rows
+    state, breaths = _inhaling(state, event.onset_sample, settings)
+    return state, (*rows, *breaths)
+
+
+def _broken(state: BreathState, gap: Gap) -> tuple[BreathState, tuple[Row, ...]]:
+    end = Apnoea(False, state.shown_since, max(state.shown_since, gap.from_sample))
+    rows = (end,) if state.is_apnoea else ()
+    since = gap.to_sample if state.shown is Phase.NONE else state.shown_since
+    state = replace(state, shown_since=since, unbroken_since=gap.to_sample, draft=None, is_apnoea=False)
+    return state, rows
+
+
+def _waited(state: BreathState, now: int, settings: BreathSettings) -> tuple[BreathState, tuple[Row, ...]]:
+    kept = _since(state.cycles, now, max(RATE_SPAN_S, settings.variability_window_s))
+    state = replace(
+        state, now=max(state.now, now), cycles=state.cycles if len(kept) == len(state.cycles) else kept
+    )
+    is_silent = state.shown is Phase.NONE and state.has_breathed and not state.is_apnoea
+    if not is_silent or now - state.shown_since < samples_from_seconds(settings.apnoea_s):
+        return state, ()
+    return replace(state, is_apnoea=True, draft=None), (Apnoea(True, state.shown_since, now),)
+
+
+def _breathing_again(
+    state: BreathState, onset: int, settings: BreathSettings
+) -> tuple[BreathState, tuple[Row, ...]]:
+    # A pause may reach its length in the very window in which it ends.
+    state, began = _waited(state, onset, settings) if state.shown is Phase.NONE else (state, ())
+    if not state.is_apnoea:
+        return state, began
+    end = Apnoea(False, state.shown_since, onset)
+    return replace(state, is_apnoea=False), (*began, end)
+
+
+def _paused(draft: Draft, onset: int) -> Draft:
+    if draft.exhale_onset is None:
+        return replace(draft, inhale_offset=onset)
+    return replace(draft, exhale_offset=onset)
+
+
+def _exhaling(draft: Draft, onset: int) -> Draft | None:
+    if draft.exhale_onset is None:
+        offset = onset if draft.inhale_offset is None else draft.inhale_offset
+        return replace(draft, inhale_offset=offset, exhale_onset=onset)
+    return replace(draft, exhale_offset=None) if _goes_on(draft.exhale_offset, onset) else None
+
+
+def _inhaling(
+    state: BreathState, onset: int, settings: BreathSettings
+) -> tuple[BreathState, tuple[Row, ...]]:
+    draft = state.draft
+    if draft is not None and draft.exhale_onset is None and _goes_on(draft.inhale_offset, onset):
+        return replace(state, draft=replace(draft, inhale_offset=None)), ()
+    # An onset that seems to lie in a gap, or before it, is not where this inhalation began.
+    following = Draft(onset) if onset >= state.unbroken_since else None
+    if draft is None or draft.inhale_offset is None or draft.exhale_onset is None:
+        return replace(state, draft=following), ()
+    exhale_offset = onset if draft.exhale_offset is None else draft.exhale_offset
+    if draft.inhale_offset == draft.inhale_onset or exhale_offset == draft.exhale_onset:
+        return replace(state, draft=following), ()
+    cycles = (*state.cycles, (draft.inhale_onset, onset))
+    state = replace(state, draft=following, cycles=cycles, n_breaths=state.n_breaths + 1)
+    varied = _since(cycles, onset, settings.variability_window_s)
+    breath = Breath(
+        number=state.n_breaths,
+        inhale_onset_sample=draft.inhale_onset,
+        inhale_offset_sample=draft.inhale_offset,
+        exhale_onset_sample=draft.exhale_onset,
+        exhale_offset_sample=exhale_offset,
+        end_sample=onset,
+        reported_sample=state.now,
+        minute_rate_per_min=_rate_per_min(_since(cycles, onset, RATE_SPAN_S) or cycles[-1:]),
+        sdbb_s=sdbb_s(varied),
+        rmssd_s=rmssd_s(varied),
+    )
+    return state, (breath,)
+
+
+def _goes_on(offset: int | None, onset: int) -> bool:
+    return offset is None or onset - offset <= RESUMED_WITHIN_S * RATE_HZ
+
+
+def _since(cycles: tuple[tuple[int, int], ...], now: int, span_s: float) -> tuple[tuple[int, int], ...]:
+    oldest = now - samples_from_seconds(span_s)
+    return tuple(cycle for cycle in cycles if cycle[0] >= oldest)
+
+
+def _rate_per_min(cycles: Sequence[tuple[int, int]]) -> float:
+    return 60.0 * RATE_HZ * len(cycles) / sum(end - start for start, end in cycles)
+
+
+def sdbb_s(cycles: Sequence[tuple[int, int]]) -> float | None:
+    """Standard deviation (n - 1) of the breath-to-breath intervals, s: `RRV_SDBB` of NeuroKit2's `rsp_rrv`.
+
+    NeuroKit2 gives it in milliseconds, and over a whole recording. None for fewer than two intervals.
+    """
+    if len(cycles) < 2:
+        return None
+    lengths = [(end - start) / RATE_HZ for start, end in cycles]
+    mean = math.fsum(lengths) / len(lengths)
+    return math.sqrt(math.fsum((length - mean) ** 2 for length in lengths) / (len(lengths) - 1))
+
+
+def rmssd_s(cycles: Sequence[tuple[int, int]]) -> float | None:
+    """Root mean square of successive differences of the intervals, s: `RRV_RMSSD` of NeuroKit2's `rsp_rrv`.
+
+    Only of intervals that meet: those on two sides of a breath that did not count are not successive.
+    """
+    squares = [
+        ((end - start - (before_end - before_start)) / RATE_HZ) ** 2
+        for (before_start, before_end), (start, end) in pairwise(cycles)
+        if start == before_end
+    ]
+    return math.sqrt(math.fsum(squares) / len(squares)) if squares else None

@@ -56,6 +56,11 @@ class Pacer:
             self._origin_s = self._clock.now_s()
         return int((self._clock.now_s() - self._origin_s) * self._samples_per_s)
 
+    def postpone(self, seconds: float) -> None:
+        """All that is not due yet is due so much later, because nobody listened meanwhile."""
+        if self._origin_s is not None:
+            self._origin_s += seconds
+
     def wait_for(self, end_sample: int) -> None:
         """Return as soon as the samples before index `end_sample` should have been heard."""
         if not self.is_paced:

@@ -5,7 +5,7 @@ from os import PathLike
 
 from engines.backend import Engine
 from engines.manifest import Manifest
-from realtime.events import Frame, Gap, Health, PhaseEvent
+from realtime.events import Breath, Frame, PhaseEvent, Report
 from realtime.files import FileSource
 from realtime.pipeline import Pipeline, PipelineSettings, Step
 from realtime.session import Session
@@ -21,12 +21,14 @@ class Replay:
         events: one a change of the shown phase, oldest first.
         n_samples: length of the recording, samples at 16 kHz.
         notices: what the source had to say, such as that the file is cut off.
+        breaths: complete ones, oldest first.
     """
 
     frames: tuple[Frame, ...]
     events: tuple[PhaseEvent, ...]
     n_samples: int
     notices: tuple[str, ...] = ()
+    breaths: tuple[Breath, ...] = ()
 
 
 class _Notebook:
@@ -35,6 +37,7 @@ class _Notebook:
     def __init__(self) -> None:
         self.frames: list[Frame] = []
         self.events: list[PhaseEvent] = []
+        self.breaths: list[Breath] = []
         self.notices: list[str] = []
 
     def show(self, step: Step, status: Status) -> None:
@@ -42,8 +45,9 @@ class _Notebook:
         if step.event is not None:
             self.events.append(step.event)
 
-    def report(self, event: Health | Gap) -> None:
-        pass
+    def report(self, event: Report) -> None:
+        if isinstance(event, Breath):
+            self.breaths.append(event)
 
     def notice(self, text: str) -> None:
         self.notices.append(text)
@@ -73,5 +77,9 @@ def replay(
         pipeline = Pipeline(source, engine, manifest, settings)
         Session(source, pipeline, [notebook]).run()
     return Replay(
-        tuple(notebook.frames), tuple(notebook.events), pipeline.heard_samples, tuple(notebook.notices)
+        tuple(notebook.frames),
+        tuple(notebook.events),
+        pipeline.heard_samples,
+        tuple(notebook.notices),
+        tuple(notebook.breaths),
     )

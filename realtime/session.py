@@ -1,16 +1,20 @@
 """One session: a source is heard to its end, and every step goes to every sink."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from engines.contract import RATE_HZ
 from engines.errors import AudioError
+from engines.fallback import Notifying
 from engines.latency import LatencySummary
 from realtime import health
 from realtime.clock import samples_from_seconds, seconds_from_samples
-from realtime.events import Gap, Health, Phase
+from realtime.controls import PAUSED, Controls
+from realtime.events import Breath, Condition, Gap, Health, Mark, Phase, Report
 from realtime.pipeline import Pipeline, Step
 from realtime.sinks.base import Sink, Status
-from realtime.sources import AudioSource
+from realtime.sources import AudioSource, Block, PacedSource
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Summary:
         n_exhalations: exhalations shown.
         breaths_per_min: over the last minute; None without a complete breath.
         latency: from a complete window to its step; None without a window.
+        n_breaths: complete breaths.
     """
 
     heard_s: float
@@ -36,6 +41,7 @@ class Summary:
     n_exhalations: int
     breaths_per_min: float | None
     latency: LatencySummary | None
+    n_breaths: int = 0
 
 
 class Session:
@@ -47,6 +53,7 @@ class Session:
         sinks: where the steps go; they are closed at the end, however it comes.
         max_s: stop after this much stream time, seconds; None: when the source ends.
         channel: of the source, that is listened to; None: all.
+        controls: where pausing, marking and ending are asked for; None: they are not.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class Session:
         sinks: Sequence[Sink],
         max_s: float | None = None,
         channel: int | None = None,
+        controls: Controls | None = None,
     ) -> None:
         self._source = source
         self._pipeline = pipeline
@@ -64,6 +72,12 @@ class Session:
         self._health = health.HealthState.initial(source.rate_hz, channel)
         self._n_windows = 0
         self._n_phases = dict.fromkeys(Phase, 0)
+        self._n_breaths = 0
+        self._n_marks = 0
+        self._controls = controls or Controls()
+        self._is_resuming = False
+        self._latency: LatencySummary | None = None
+        self._latency_due_sample = 0
 
     def run(self) -> Summary:
         """Hear the source to its end.
@@ -92,31 +106,96 @@ class Session:
             n_exhalations=self._n_phases[Phase.EXHALE],
             breaths_per_min=self._pipeline.breaths_per_min,
             latency=self._pipeline.latency.summary(),
+            n_breaths=self._n_breaths,
         )
+
+    def hear(self, block: Block) -> bool:
+        """Hear the next block, for a caller that takes the blocks out of the source itself, instead of `run`.
+
+        Returns:
+            Whether the session goes on; False once `max_s` are over, or somebody has ended it.
+
+        Raises:
+            EngineError, OutputError: see `run`.
+        """
+        self._pass_on_notices()
+        for _ in range(self._controls.take_marks()):
+            self._n_marks += 1
+            self._report([Mark(self._n_marks, self._pipeline.heard_samples)])
+        block = self._unless_paused(block)
+        if self._controls.is_quitting:
+            return False
+        return all(self._hear_part(part) for part in self._parts(block))
+
+    def finish(self, *, is_cut_short: bool = False) -> None:
+        """After the last block; `is_cut_short` if the sound would have gone on, or failed.
+
+        Raises:
+            EngineError, OutputError: see `run`.
+        """
+        if not is_cut_short:
+            for step in self._pipeline.finish():
+                self._pass_on(step)
+        self._report(health.finish(self._health))
 
     def _hear(self) -> None:
         try:
-            self._hear_blocks()
+            # A call for each block, until one says that it was the last.
+            is_whole = all(self.hear(block) for block in self._source.blocks())
         except (AudioError, KeyboardInterrupt):
-            self._report(health.finish(self._health))
+            self.finish(is_cut_short=True)
             raise
-        self._report(health.finish(self._health))
+        self.finish(is_cut_short=not is_whole)
 
-    def _hear_blocks(self) -> None:
-        for block in self._source.blocks():
-            self._pass_on_notices()
+    def _unless_paused(self, block: Block) -> Block:
+        """The block; in a pause of a live source only the time that it took."""
+        if self._controls.is_paused and self._source.is_live:
+            self._health = replace(self._health, time_end=block.end, note=PAUSED)
+            self._is_resuming = True
+            return Block(block.end, block.samples[:0], PAUSED)
+        if self._controls.is_paused:
+            began_s = time.monotonic()
+            self._controls.wait_while_paused()
+            if isinstance(self._source, PacedSource):
+                self._source.postpone(time.monotonic() - began_s)
+        if self._is_resuming and len(block.samples):
+            block = replace(block, note=PAUSED)
+            self._is_resuming = False
+        return block
+
+    def _parts(self, block: Block) -> Iterator[Block]:
+        """The block, cut where a second of health is complete; whole if the source is live.
+
+        What is measured then has its one place among the steps, whatever the size of the blocks. Of a live
+        source that is late, only the newest window of the whole block is due.
+        """
+        while not self._source.is_live and len(block.samples) > (n_wanted := self._health.n_wanted):
+            yield replace(block, samples=block.samples[:n_wanted])
+            block = Block(block.start + n_wanted, block.samples[n_wanted:])
+        yield block
+
+    def _hear_part(self, block: Block) -> bool:
+        """Hear sound in which no more than one second of health becomes complete; whether it goes on."""
+        events: list[Health | Gap] = []
+        if len(block.samples) or block.note != PAUSED:
             self._health, events = health.advance(self._health, block)
-            self._report(events)
-            for step in self._pipeline.push(block):
-                self._pass_on(step)
-                if self._max_samples is not None and step.frame.end_sample >= self._max_samples:
-                    return
-            is_over = self._max_samples is not None and self._pipeline.heard_samples >= self._max_samples
-            # With sound, the answer at the end is still to come.
-            if is_over and len(block.samples) == 0:
-                return
-        for step in self._pipeline.finish():
+        # A gap lies before the sound of the block; what was measured is known at its end.
+        at_start = [
+            event for event in events if isinstance(event, Gap) or event.condition is Condition.STALLED
+        ]
+        self._report(at_start)
+        is_on = self._answer(block)
+        self._report(event for event in events if event not in at_start)
+        return is_on
+
+    def _answer(self, block: Block) -> bool:
+        for step in self._pipeline.push(block):
             self._pass_on(step)
+            if self._max_samples is not None and step.frame.end_sample >= self._max_samples:
+                return False
+        is_over = self._max_samples is not None and self._pipeline.heard_samples >= self._max_samples
+        # With sound, the answer at the end is still to come.
+        return not (is_over and len(block.samples) == 0)
 
     def _pass_on(self, step: Step) -> None:
         self._n_windows += 1
@@ -125,19 +204,31 @@ class Session:
         status = self._status()
         for sink in self._sinks:
             sink.show(step, status)
+        self._report(step.breaths)
 
-    def _report(self, events: Iterable[Health | Gap]) -> None:
+    def _report(self, events: Iterable[Report]) -> None:
         for event in events:
+            self._n_breaths += isinstance(event, Breath)
             for sink in self._sinks:
                 sink.report(event)
+            if isinstance(event, Gap):
+                self._report(self._pipeline.breaths.push(event))
 
     def _pass_on_notices(self) -> None:
-        for text in [*self._source.take_notices(), *self._pipeline.take_notices()]:
-            for sink in self._sinks:
-                sink.notice(text)
+        tellers: list[Notifying] = [self._source, self._pipeline]
+        tellers += [sink for sink in self._sinks if isinstance(sink, Notifying)]
+        for teller in tellers:
+            for text in teller.take_notices():
+                for sink in self._sinks:
+                    sink.notice(text)
 
     def _status(self) -> Status:
-        latency = self._pipeline.latency.summary()
+        # Percentiles are of all windows so far: not at every hop.
+        heard = self._pipeline.heard_samples
+        if self._latency is None or heard >= self._latency_due_sample:
+            self._latency = self._pipeline.latency.summary()
+            self._latency_due_sample = heard + RATE_HZ
+        latency = self._latency
         return Status(
             stream_s=seconds_from_samples(self._pipeline.heard_samples),
             breaths_per_min=self._pipeline.breaths_per_min,

@@ -181,6 +181,10 @@ class PacedSource(ABC):
         """Close."""
         self.close()
 
+    def postpone(self, seconds: float) -> None:
+        """After a pause of the listener: what is still to come is due so much later."""
+        self._pacer.postpone(seconds)
+
     def _wanted_samples(self, start: int) -> int:
         if not self.is_live:
             return self._block_samples

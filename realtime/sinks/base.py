@@ -1,9 +1,11 @@
 """What every sink is."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from realtime.events import Gap, Health
+from realtime.events import Report
+from realtime.intake import Heard
 from realtime.pipeline import Step
 
 
@@ -38,8 +40,8 @@ class Sink(Protocol):
             OutputError: it cannot be written.
         """
 
-    def report(self, event: Health | Gap) -> None:
-        """Take in how well the sound is heard.
+    def report(self, event: Report) -> None:
+        """Take in a breath, a pause, a mark, or how well the sound is heard. Breaths follow their step.
 
         Raises:
             OutputError: it cannot be written.
@@ -50,3 +52,26 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Write what is pending and give everything back; closing twice is fine."""
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """A sink that takes in the sound too, on the same thread, before the steps that it brings."""
+
+    def hear(self, heard: Heard) -> None:
+        """Take in a piece of sound.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+
+
+def tap_from_sinks(sinks: Sequence[Sink]) -> Callable[[Heard], None]:
+    """What lets every `Listener` among the sinks hear."""
+    listeners = [sink for sink in sinks if isinstance(sink, Listener)]
+
+    def hear(heard: Heard) -> None:
+        for listener in listeners:
+            listener.hear(heard)
+
+    return hear

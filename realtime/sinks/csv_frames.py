@@ -4,7 +4,7 @@ import csv
 import io
 
 from realtime.clock import seconds_from_samples
-from realtime.events import Gap, Health
+from realtime.events import Report
 from realtime.pipeline import Step
 from realtime.sinks.base import Status
 from realtime.sinks.output import LineOutput
@@ -31,9 +31,9 @@ class CsvSink:
         frame = step.frame
         time_s = seconds_from_samples(frame.end_sample)
         row = [str(time_s), f"{frame.prob_exhale:.6f}", frame.phase.value, *self._file]
-        self._output.write_line(_csv_line(row))
+        self._output.write_line(csv_line(row))
 
-    def report(self, event: Health | Gap) -> None:
+    def report(self, event: Report) -> None:
         """Rows are answers only."""
 
     def notice(self, text: str) -> None:
@@ -49,10 +49,11 @@ def write_header(output: LineOutput, *, has_file: bool = False) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    output.write_line(_csv_line([*COLUMNS, FILE_COLUMN] if has_file else list(COLUMNS)))
+    output.write_line(csv_line([*COLUMNS, FILE_COLUMN] if has_file else list(COLUMNS)))
 
 
-def _csv_line(cells: list[str]) -> str:
+def csv_line(cells: list[str]) -> str:
+    """The cells as CSV (RFC 4180), without the end of the line."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(cells)
     return line.getvalue()

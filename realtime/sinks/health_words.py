@@ -1,7 +1,9 @@
 """Health for people: a few words for the display, a sentence with its mend for those who read lines."""
 
-from realtime.events import Condition, Health
+from realtime.clock import seconds_from_samples
+from realtime.events import Apnoea, Condition, Health
 from realtime.health import SILENCE_DBFS
+from realtime.sinks.text import clock_from_seconds
 
 _SENTENCES = {
     Condition.STALLED: "no sound is coming",
@@ -42,6 +44,12 @@ def sentence_from_health(event: Health) -> str:
 def label_from_health(event: Health) -> str:
     """What is wrong, in a few words."""
     return "muted?" if _is_muted(event) else _LABELS[event.condition].format(value=event.value)
+
+
+def label_from_apnoea(event: Apnoea, now_s: float) -> str:
+    """Since when there has been no breath, and how long that is by `now_s`, stream seconds."""
+    onset_s = seconds_from_samples(event.onset_sample)
+    return f"no breath since {clock_from_seconds(onset_s)}, {now_s - onset_s:.0f} s"
 
 
 def _is_muted(event: Health) -> bool:

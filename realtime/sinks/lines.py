@@ -3,7 +3,7 @@
 import click
 
 from realtime.clock import seconds_from_samples
-from realtime.events import Condition, Gap, Health, Phase, PhaseEvent
+from realtime.events import Condition, Health, Phase, PhaseEvent, Report
 from realtime.pipeline import Step
 from realtime.sinks.base import Status
 from realtime.sinks.health_words import sentence_from_health
@@ -27,7 +27,7 @@ class LinesSink:
         if step.event is not None and self._output is not None:
             self._output.write_line(line_from_event(step.event))
 
-    def report(self, event: Health | Gap) -> None:
+    def report(self, event: Report) -> None:
         """Tell what begins to be wrong, as a notice; a source tells itself that it delivers no sound."""
         if isinstance(event, Health) and event.is_beginning and event.condition is not Condition.STALLED:
             self.notice(sentence_from_health(event))

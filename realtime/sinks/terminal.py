@@ -11,15 +11,20 @@ from rich.console import Console
 from rich.live import Live
 
 from engines.contract import RATE_HZ
-from realtime.events import Gap, Health, Phase
+from realtime.clock import seconds_from_samples
+from realtime.controls import Controls
+from realtime.events import Apnoea, Breath, Health, Mark, Report
 from realtime.pipeline import Step
 from realtime.sinks.base import Status
-from realtime.sinks.terminal_view import Facts, View, printable
+from realtime.sinks.terminal_view import Facts, View
+from realtime.sinks.text import clock_from_seconds, printable
 from realtime.sinks.trace import extended
 
 REDRAWS_PER_S = 15
 _FULL_SCALE = 0.999
+_CLIP_HOLD_SAMPLES = RATE_HZ
 _MOST_NOTICES = 100
+_MOST_BREATHS = 60
 
 
 class Screen:
@@ -43,6 +48,8 @@ class Screen:
             console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
         )
         self._is_closing = threading.Event()
+        self._drawing = threading.Lock()
+        self._drawn: object = None
         self._thread = threading.Thread(target=self._draw_until_closed, name="display", daemon=True)
         self._live.start()
         self._thread.start()
@@ -54,6 +61,19 @@ class Screen:
     def keep_notice(self, text: str) -> None:
         """Print `text` when the screen is gone: a warning must not vanish with it."""
         self._notices.append(text)
+
+    def suspend(self) -> None:
+        """Give the terminal back for a while; nothing is drawn before `come_back`."""
+        self._drawing.acquire()
+        self._console.set_alt_screen(False)
+        self._console.show_cursor(True)
+
+    def come_back(self) -> None:
+        """Take the terminal again after `suspend`, and draw everything anew."""
+        self._console.set_alt_screen(True)
+        self._console.show_cursor(False)
+        self._drawn = None
+        self._drawing.release()
 
     def close(self) -> None:
         """Give the terminal back and print the notices there; closing twice is fine."""
@@ -69,17 +89,21 @@ class Screen:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _draw_until_closed(self) -> None:
-        drawn: object = None
         while True:
             is_last = self._is_closing.wait(1.0 / REDRAWS_PER_S)
-            if self._current_view is not None:
-                wanted = (self._current_view(), self._console.size)
-                if wanted != drawn:
-                    self._live.update(wanted[0], refresh=True)
-                    self.n_redraws += 1
-                    drawn = wanted
+            with self._drawing:
+                self._draw_if_new()
             if is_last:
                 return
+
+    def _draw_if_new(self) -> None:
+        if self._current_view is None:
+            return
+        wanted = (self._current_view(), self._console.size)
+        if wanted != self._drawn:
+            self._live.update(wanted[0], refresh=True)
+            self.n_redraws += 1
+            self._drawn = wanted
 
 
 class TerminalSink:
@@ -88,15 +112,26 @@ class TerminalSink:
     Args:
         screen: follows this sink from now on; it is left open.
         facts: about the session.
+        controls: whether it is paused, and the display muted; None: never.
+        has_keys: whether somebody may press keys.
         clock_s: seconds on a clock that never goes back.
     """
 
-    def __init__(self, screen: Screen, facts: Facts, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        screen: Screen,
+        facts: Facts,
+        controls: Controls | None = None,
+        *,
+        has_keys: bool = False,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._screen = screen
         self._clock_s = clock_s
-        self._view = View(facts)
+        self._controls = controls or Controls()
+        self._view = View(facts, has_keys=has_keys)
         self._shown_at_s = clock_s()
-        self._has_exhaled = True
+        self._clipped_until = 0
         # Once a gap has emptied the window it takes a second to the next answer.
         self._stale_after_s = max(0.8, 3 * facts.hop_samples / RATE_HZ)
         screen.follow(self.view)
@@ -104,33 +139,43 @@ class TerminalSink:
     def view(self) -> View:
         """What is to be seen now; safe to call from any thread."""
         view = self._view
-        is_stale = self._clock_s() - self._shown_at_s > self._stale_after_s
-        return replace(view, frame=None) if view.facts.is_live and is_stale else view
+        if self._controls.is_muted:
+            # Nothing that changes: so nothing is drawn again and again.
+            return View(view.facts, has_keys=view.has_keys, is_muted=True)
+        is_paused = self._controls.is_paused
+        is_stale = view.facts.is_live and self._clock_s() - self._shown_at_s > self._stale_after_s
+        return replace(view, is_paused=is_paused, frame=None if is_stale or is_paused else view.frame)
 
     def show(self, step: Step, status: Status) -> None:
         """See `Sink`."""
         view = self._view
-        n_breaths = view.n_breaths
-        if step.event is not None:
-            if step.event.phase is Phase.INHALE and self._has_exhaled:
-                n_breaths += 1
-            if step.event.phase is not Phase.NONE:
-                self._has_exhaled = step.event.phase is Phase.EXHALE
         self._shown_at_s = self._clock_s()
+        # Longer than the clipping itself, which may be over before anybody looks.
+        if np.abs(step.newest).max(initial=0.0) >= _FULL_SCALE:
+            self._clipped_until = step.frame.end_sample + _CLIP_HOLD_SAMPLES
         self._view = replace(
             view,
             frame=step.frame,
             status=status,
-            n_breaths=n_breaths,
-            is_clipping=bool(np.abs(step.newest).max(initial=0.0) >= _FULL_SCALE),
+            is_clipping=step.frame.end_sample < self._clipped_until,
             trace=extended(view.trace, step.frame, view.facts.hop_samples),
         )
 
-    def report(self, event: Health | Gap) -> None:
+    def report(self, event: Report) -> None:
         """See `Sink`."""
-        if isinstance(event, Health):
-            others = [known for known in self._view.health if known.condition is not event.condition]
-            self._view = replace(self._view, health=(*others, event) if event.is_beginning else tuple(others))
+        view = self._view
+        match event:
+            case Health():
+                others = tuple(known for known in view.health if known.condition is not event.condition)
+                self._view = replace(view, health=(*others, event) if event.is_beginning else others)
+            case Breath():
+                breaths = (*view.breaths, event)[-_MOST_BREATHS:]
+                self._view = replace(view, breaths=breaths, n_breaths=event.number)
+            case Apnoea():
+                self._view = replace(view, apnoea=event if event.is_beginning else None)
+            case Mark():
+                marked_at = clock_from_seconds(seconds_from_samples(event.sample))
+                self.notice(f"mark {event.number} at {marked_at}")
 
     def notice(self, text: str) -> None:
         """See `Sink`."""

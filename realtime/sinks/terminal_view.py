@@ -7,19 +7,19 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from engines.contract import RATE_HZ
-from realtime.events import Frame, Health, Phase
+from realtime.events import Apnoea, Breath, Frame, Health, Phase
 from realtime.sinks.base import Status
+from realtime.sinks.breath_table import TABLE_WIDTH, table_from_breaths
 from realtime.sinks.glyphs import BIG_WORDS, MARKS, STRIP_MARKS, big_rows, big_width
-from realtime.sinks.health_words import label_from_health
+from realtime.sinks.health_words import label_from_apnoea, label_from_health
+from realtime.sinks.meters import GUTTER, level_meter, meter
+from realtime.sinks.text import line, printable, short
 from realtime.sinks.trace import COLUMN_SAMPLES, COLUMNS_PER_CELL, Column, cells_from_trace
 
 # Blue and orange stay apart for the colour-blind, on dark and on light backgrounds.
 STYLES = {Phase.INHALE: "dodger_blue1", Phase.EXHALE: "dark_orange", Phase.NONE: "bright_black"}
-_LOWEST_DBFS = -80.0
-_LOUD_DBFS = -6.0
-_GUTTER = 12
-_MOST_TRACE_ROWS = 32
-_EIGHTHS = " ▏▎▍▌▋▊▉"
+_MOST_TRACE_ROWS = 40
+_MOST_TABLE_LINES = 16
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,16 @@ class View:
         facts: about the session.
         frame: the newest one; None: there is no answer yet, or none any more.
         status: how the session is doing; None before the first frame.
-        n_breaths: breaths begun so far.
-        is_clipping: whether the newest sound reaches full scale.
+        n_breaths: complete breaths so far.
+        is_clipping: whether the sound has just reached full scale.
         trace: P(exhale) so far.
         notices: warnings, oldest first.
         health: what is wrong with the sound now, oldest first.
+        breaths: the last complete ones, oldest first.
+        apnoea: the pause that is going on, if it is too long.
+        has_keys: whether keys are read.
+        is_paused: whether nothing is being heard because somebody wanted so.
+        is_muted: whether nothing of what is heard is to be shown.
     """
 
     facts: Facts
@@ -64,6 +69,11 @@ class View:
     trace: tuple[Column, ...] = ()
     notices: tuple[str, ...] = ()
     health: tuple[Health, ...] = ()
+    breaths: tuple[Breath, ...] = ()
+    apnoea: Apnoea | None = None
+    has_keys: bool = False
+    is_paused: bool = False
+    is_muted: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Fill the terminal."""
@@ -72,30 +82,54 @@ class View:
 
 def lines_from_view(view: View, width: int, height: int) -> list[Text]:
     """The view as at most `height` lines of at most `width` columns; the trace takes what the rest leaves."""
+    if view.is_muted:
+        return _muted(view, width)[:height]
     is_roomy = height >= 20
     top = [_header(view, width)]
     if height >= 16:
-        top.append(_short(f" {view.facts.engine} · pack {view.facts.pack}", width, "dim"))
-    spacer = [Text("")] if is_roomy else []
+        top.append(short(f" {view.facts.engine} · pack {view.facts.pack}", width, "dim"))
+    spacer = [Text("")] if height >= 28 else []
     word = _word(view, width, height)
+    table_at = big_width(_scale(width, height)) + 6
+    has_table_beside = is_roomy and width >= table_at + TABLE_WIDTH
+    if has_table_beside:
+        table = table_from_breaths(view.breaths, len(word), width - table_at)
+        for row, table_line in zip(word, table, strict=True):
+            row.truncate(table_at, pad=True)
+            row.append_text(table_line)
     top += [*spacer, *word, *spacer]
     if is_roomy:
         top.append(_confidence(view, width))
-    top += [_level(view, width), *spacer]
+    level_dbfs = view.frame.level_dbfs if view.frame else None
+    top += [level_meter(level_dbfs, width, is_clipping=view.is_clipping), *spacer]
     bottom = _stats(view, width, 3 if height >= 12 else 1)
-    if view.health or is_roomy:
+    if view.health or view.apnoea or is_roomy:
         bottom.append(_health(view, width))
     bottom += _notices(view, width, 3 if is_roomy else 1)
-    bottom += [_footer(width)]
+    bottom += [_footer(view, width)]
     has_axis = height >= 14
     n_free = height - len(top) - len(bottom)
+    if is_roomy and not has_table_beside:
+        n_table = min(_MOST_TABLE_LINES, max(4, n_free // 3), n_free - 4)
+        table = table_from_breaths(view.breaths, max(0, n_table), width) + spacer
+        top += table
+        n_free -= len(table)
     n_rows = min(_MOST_TRACE_ROWS, n_free - (2 if has_axis else 1))
     middle = _trace(view, width, n_rows, has_axis=has_axis) if n_rows >= 2 else []
     padding = [Text("")] * (n_free - len(middle))
     lines = (top + middle + padding + bottom)[:height]
-    for line in lines:
-        line.truncate(width)
+    for one in lines:
+        one.truncate(width)
     return lines
+
+
+def _muted(view: View, width: int) -> list[Text]:
+    text = " the display is muted; everything is heard and written as before"
+    return [short(" breath-live", width, "bold"), short(text, width), _footer(view, width)]
+
+
+def _scale(width: int, height: int) -> int:
+    return 2 if height >= 40 and width >= big_width(2) + 4 else 1
 
 
 def _header(view: View, width: int) -> Text:
@@ -104,66 +138,45 @@ def _header(view: View, width: int) -> Text:
     title = Text(" breath-live ", style="bold reverse")
     title.append(f" {printable(view.facts.source)}", style="not reverse")
     title.truncate(max(1, width - len(clock) - 1), overflow="ellipsis", pad=True)
-    return _line(title, Text(f" {clock}"))
+    return line(title, Text(f" {clock}"))
 
 
 def _word(view: View, width: int, height: int) -> list[Text]:
-    scale = 2 if height >= 40 and width >= big_width(2) + 4 else 1
+    scale = _scale(width, height)
     is_big = height >= 20 and width >= big_width(scale) + 4
     if view.frame is None:
-        text = "listening... (first answer after 1 s)"
-        lines = [Text("")] * (5 * scale if is_big else 1)
-        lines[len(lines) // 2] = _short(f" {text}", width, "bold")
+        text = "paused" if view.is_paused else "listening... (first answer after 1 s)"
+        lines = [Text("") for _ in range(5 * scale if is_big else 1)]
+        lines[len(lines) // 2] = short(f" {text}", width, "bold")
         return lines
     style = f"bold {STYLES[view.frame.phase]}"
     if is_big:
-        return [_short(f"  {row}", width, style) for row in big_rows(view.frame.phase, scale)]
+        return [short(f"  {row}", width, style) for row in big_rows(view.frame.phase, scale)]
     phase = view.frame.phase
-    return [_short(f" {MARKS[phase]} {BIG_WORDS[phase]}  {100 * view.frame.confidence:.0f} %", width, style)]
+    return [short(f" {MARKS[phase]} {BIG_WORDS[phase]}  {100 * view.frame.confidence:.0f} %", width, style)]
 
 
 def _confidence(view: View, width: int) -> Text:
     if view.frame is None:
-        return _meter("confidence", 0.0, "", "", width)
+        return meter("confidence", 0.0, "", "", width)
     sure = view.frame.confidence
-    return _meter("confidence", sure, f"{100 * sure:.0f} %", STYLES[view.frame.phase], width)
-
-
-def _level(view: View, width: int) -> Text:
-    if view.frame is None:
-        return _meter("level", 0.0, "", "", width)
-    level_dbfs = view.frame.level_dbfs
-    share = (level_dbfs - _LOWEST_DBFS) / -_LOWEST_DBFS
-    if view.is_clipping:
-        return _meter("level", 1.0, "too loud", "bold red", width)
-    style = "yellow" if level_dbfs > _LOUD_DBFS else "green"
-    return _meter("level", share, f"{level_dbfs:.0f} dB", style, width)
-
-
-def _meter(name: str, share: float, value: str, style: str, width: int) -> Text:
-    n_cells = max(1, width - _GUTTER - 10)
-    eighths = round(8 * n_cells * min(1.0, max(0.0, share)))
-    full, rest = divmod(eighths, 8)
-    bar = "█" * full + (_EIGHTHS[rest] if rest else "")
-    return _line(
-        Text(f" {name:<{_GUTTER - 1}}"), Text(f"{bar:<{n_cells}}", style=style), Text(f" {value:>8}")
-    )
+    return meter("confidence", sure, f"{100 * sure:.0f} %", STYLES[view.frame.phase], width)
 
 
 def _trace(view: View, width: int, n_rows: int, *, has_axis: bool) -> list[Text]:
     """The trace, the strip of phases under it, and the axis of time."""
-    n_cells = max(1, width - _GUTTER - 1)
+    n_cells = max(1, width - GUTTER - 1)
     cells = cells_from_trace(view.trace, n_cells, n_rows)
     names = {0: "exhale 1 ┤", n_rows - 1: "inhale 0 ┤"}
     if n_rows >= 5:
         names |= {1: "P(exhale) │", (n_rows - 1) // 2: "0.5 ┤"}
     lines = []
     for row in range(n_rows):
-        line = Text(f"{names.get(row, '│'):>{_GUTTER}}", style="dim")
+        drawn = Text(f"{names.get(row, '│'):>{GUTTER}}", style="dim")
         for cell in cells:
-            line.append(cell.rows[row], style=STYLES[cell.phase] if cell.phase else "")
-        lines.append(line)
-    strip = Text(f"{'shown │':>{_GUTTER}}", style="dim")
+            drawn.append(cell.rows[row], style=STYLES[cell.phase] if cell.phase else "")
+        lines.append(drawn)
+    strip = Text(f"{'shown │':>{GUTTER}}", style="dim")
     for cell in cells:
         strip.append(
             STRIP_MARKS[cell.phase] if cell.phase else " ", style=STYLES[cell.phase] if cell.phase else ""
@@ -176,7 +189,7 @@ def _trace(view: View, width: int, n_rows: int, *, has_axis: bool) -> list[Text]
     if len(legend) + len(start) + 10 > n_cells:
         legend = ""
     axis = f"{start}{legend:^{max(0, n_cells - len(start) - 3)}}now"
-    return [*lines, strip, _short(" " * _GUTTER + axis, width, "dim")]
+    return [*lines, strip, short(" " * GUTTER + axis, width, "dim")]
 
 
 def _stats(view: View, width: int, max_lines: int) -> list[Text]:
@@ -191,19 +204,27 @@ def _stats(view: View, width: int, max_lines: int) -> list[Text]:
         f"{status.skipped_windows} skipped",
         f"{status.lost_samples} lost",
     ]
+    if view.breaths and view.breaths[-1].sdbb_s is not None:
+        parts.append(f"cycle SD {view.breaths[-1].sdbb_s:.2f} s")
+    if view.breaths and view.breaths[-1].rmssd_s is not None:
+        parts.append(f"RMSSD {view.breaths[-1].rmssd_s:.2f} s")
     lines = [f" {parts[0]}"]
     for part in parts[1:]:
         if len(lines[-1]) + 3 + len(part) <= width:
             lines[-1] += f" · {part}"
         else:
             lines.append(f" {part}")
-    return [_short(line, width) for line in lines[:max_lines]]
+    return [short(line, width) for line in lines[:max_lines]]
 
 
 def _health(view: View, width: int) -> Text:
-    if not view.health:
-        return _short(" sound ok", width, "dim")
-    return _short(" ! " + " · ".join(map(label_from_health, view.health)), width, "bold red")
+    labels = [label_from_health(event) for event in view.health]
+    if view.apnoea is not None:
+        now_s = view.status.stream_s if view.status else 0.0
+        labels.insert(0, label_from_apnoea(view.apnoea, now_s))
+    if not labels:
+        return short(" sound ok", width, "dim")
+    return short(" ! " + " · ".join(labels), width, "bold red")
 
 
 def _notices(view: View, width: int, max_lines: int) -> list[Text]:
@@ -218,26 +239,20 @@ def _notices(view: View, width: int, max_lines: int) -> list[Text]:
         lines = wrapped + lines
     if len(lines) > max_lines:
         lines = [*lines[: max_lines - 1], lines[max_lines - 1] + " ..."]
-    return [_short(f" {line}", width, "bold") for line in lines]
+    return [short(f" {line}", width, "bold") for line in lines]
 
 
-def _footer(width: int) -> Text:
-    return _short(" Ctrl-C ends", width, "dim")
-
-
-def _short(text: str, width: int, style: str = "") -> Text:
-    line = _line(Text(text, style=style))
-    line.truncate(width, overflow="ellipsis")
-    return line
-
-
-def _line(*parts: Text) -> Text:
-    line = Text(no_wrap=True, overflow="crop")
-    for part in parts:
-        line.append_text(part)
-    return line
-
-
-def printable(text: str) -> str:
-    """A name of a file or device may hold anything, commands to the terminal too."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+def _footer(view: View, width: int) -> Text:
+    if not view.has_keys:
+        return short(" Ctrl-C ends", width, "dim")
+    keys = {
+        "p": "go on" if view.is_paused else "pause",
+        "m": "mark",
+        "d": "show" if view.is_muted else "mute display" if width >= 60 else "mute",
+        "q": "quit",
+    }
+    hints = Text(" ")
+    for key, meaning in keys.items():
+        hints.append(key, style="bold").append(f" {meaning}   ", style="dim")
+    hints.truncate(width)
+    return line(hints)

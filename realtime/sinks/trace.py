@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engines.contract import RATE_HZ
+from engines.contract import RATE_HZ, WINDOW_SAMPLES
 from realtime.events import Frame, Phase
 
 COLUMN_SAMPLES = RATE_HZ // 10
@@ -47,7 +47,8 @@ class Cell:
 def extended(trace: tuple[Column, ...], frame: Frame, hop_samples: int) -> tuple[Column, ...]:
     """The trace with one more frame; the oldest columns go.
 
-    A hop longer than a column fills those between; after a gap of the sound they stay away.
+    A long hop, or windows that were skipped, fill the columns between; after a gap of the sound, which takes
+    the answers away for a second at least, they stay away.
     """
     index = (frame.end_sample - 1) // COLUMN_SAMPLES
     prob = frame.prob_exhale
@@ -56,7 +57,8 @@ def extended(trace: tuple[Column, ...], frame: Frame, hop_samples: int) -> tuple
         merged = Column(index, min(last.lowest, prob), max(last.highest, prob), frame.phase)
         return (*trace[:-1], merged)
     first = index
-    if trace and (index - trace[-1].index) * COLUMN_SAMPLES < hop_samples + COLUMN_SAMPLES:
+    most = max(hop_samples + COLUMN_SAMPLES, WINDOW_SAMPLES)
+    if trace and (index - trace[-1].index) * COLUMN_SAMPLES < most:
         first = trace[-1].index + 1
     new = tuple(Column(i, prob, prob, frame.phase) for i in range(first, index + 1))
     return (trace + new)[-_KEPT_COLUMNS:]

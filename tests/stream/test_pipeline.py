@@ -50,7 +50,11 @@ def shown(steps):
 def test_the_demo_is_followed_breath_by_breath(engine, pack, breathing):
     frames, events = shown(steps_of(ArraySource(breathing, RATE_HZ), engine, pack))
     phases = [event.phase for event in events if event.phase is not Phase.NONE]
-    assert {Phase.INHALE, Phase.EXHALE} <= set(phases)
+    assert len(phases) > 4
+    assert {frozenset(phases[::2]), frozenset(phases[1::2])} == {
+        frozenset({Phase.INHALE}),
+        frozenset({Phase.EXHALE}),
+    }
     assert [frame.end_sample for frame in frames] == list(range(RATE_HZ, len(breathing) + 1, 1600))
 
 
@@ -81,6 +85,20 @@ def test_what_was_heard_decides_not_what_comes(engine, pack, breathing):
     prefix, _ = shown(steps_of(ArraySource(breathing[: 5 * RATE_HZ], RATE_HZ), engine, pack))
     assert prefix == frames[: len(prefix)]
     assert len(prefix) == 41
+
+
+def test_with_lookahead_later_windows_have_a_say_and_events_come_later(engine, pack, breathing):
+    causal, late = (
+        shown(steps_of(ArraySource(breathing, RATE_HZ), engine, pack, lookahead_s=lookahead_s))
+        for lookahead_s in (0.0, 0.4)
+    )
+    assert [frame.prob_exhale for frame in causal[0]] == [frame.prob_exhale for frame in late[0]]
+    delays = [
+        [event.reported_sample - event.onset_sample for event in events[2:]] for _, events in (causal, late)
+    ]
+    assert min(delays[0]) < 0.4 * RATE_HZ <= min(delays[1])
+    frames, _ = shown(steps_of(ArraySource(breathing[: 5 * RATE_HZ], RATE_HZ), engine, pack, lookahead_s=0.4))
+    assert frames == late[0][: len(frames)]
 
 
 def test_silence_shows_no_breath(engine, pack):

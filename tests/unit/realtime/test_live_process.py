@@ -56,11 +56,11 @@ def test_without_portaudio_what_needs_it_fails_with_the_mend(no_portaudio, args)
 
 
 @POSIX
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_with_a_summary(number, code):
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_ends_with_a_summary(name, code):
     process = program("demo", "--events", "-")
     first = process.stdout.readline()
-    process.send_signal(number)
+    process.send_signal(getattr(signal, name))
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert json.loads(first)["event"] == "phase"
@@ -110,9 +110,95 @@ def test_the_display_appears_on_the_terminal_and_gives_it_back(is_piped):
     assert seen.rfind("\x1b[?25h") > seen.rfind("\x1b[?25l")
     if is_piped:
         data, _ = process.communicate()
-        assert all(json.loads(line)["event"] == "phase" for line in data.splitlines())
+        assert {json.loads(line)["event"] for line in data.splitlines()} <= {"phase", "breath"}
     os.close(ours)
     os.close(theirs)
+
+
+@POSIX
+def test_keys_mark_pause_mute_and_quit_and_the_terminal_is_given_back(tmp_path):
+    import pty
+    import termios
+
+    events = tmp_path / "events.jsonl"
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "realtime.cli", "demo", "--events", str(events)],
+        cwd=PROJECT,
+        env=os.environ | {"TERM": "xterm-256color", "PYTHONUTF8": "1", "COLUMNS": "80", "LINES": "24"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        # A session of its own, whose terminal this is: keys are read only by those in front.
+        preexec_fn=lambda: _take_terminal(theirs),
+    )
+    _read_until(ours, "breaths/min")
+    # The second function key and an arrow: the letters at their ends are no keys of ours.
+    os.write(ours, b"\x1bOQ\x1b[B")
+    for key, shown in (("m", "mark 1 at"), ("d", "display is muted"), ("d", "breaths/min"), ("p", "go on")):
+        os.write(ours, key.encode())
+        assert shown in _read_until(ours, shown)
+    # The display knows of the pause before the next block of sound is there to be left out.
+    time.sleep(2)
+    os.write(ours, b"p")
+    _wait_for(lambda: '"reason":"paused"' in events.read_text())
+    os.write(ours, b"q")
+    assert "demo: heard " in _read_until(ours, "demo: heard ")
+    assert process.wait(timeout=60) == 0
+    assert termios.tcgetattr(theirs) == before
+    said = [json.loads(line) for line in events.read_text().splitlines()]
+    (mark,) = [event for event in said if event["event"] == "mark"]
+    (gap,) = [event for event in said if event["event"] == "gap"]
+    assert mark["number"] == 1
+    assert mark["time_s"] <= gap["from_s"] < gap["to_s"]
+    os.close(ours)
+    os.close(theirs)
+
+
+@POSIX
+def test_to_stop_it_gives_the_terminal_back_until_it_goes_on():
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "realtime.cli", "demo"],
+        cwd=PROJECT,
+        env=os.environ | {"TERM": "xterm-256color", "PYTHONUTF8": "1", "COLUMNS": "80", "LINES": "24"},
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        # Like a shell does it; without a group of its own, all of the tests would be stopped.
+        process_group=0,
+    )
+    seen = _read_until(ours, "breaths/min")
+    process.send_signal(signal.SIGTSTP)
+    seen += _read_until(ours, "\x1b[?25h")
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    assert seen.rfind("\x1b[?1049l") > seen.rfind("\x1b[?1049h")
+    process.send_signal(signal.SIGCONT)
+    assert "\x1b[?1049h" in _read_until(ours, "breaths/min")
+    process.send_signal(signal.SIGINT)
+    assert "\x1b[?1049l" in _read_until(ours, "interrupted")
+    assert process.wait(timeout=60) == 130
+    os.close(ours)
+    os.close(theirs)
+
+
+def _take_terminal(descriptor):
+    import fcntl
+    import termios
+
+    os.setsid()
+    fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)
+
+
+def _wait_for(is_so):
+    give_up_at_s = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < give_up_at_s
+        time.sleep(0.05)
 
 
 def _read_until(descriptor, text):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from engines.errors import OutputError
-from realtime.events import Condition, Frame, Gap, Health, Phase, PhaseEvent
+from realtime.events import Apnoea, Breath, Condition, Frame, Gap, Health, Phase, PhaseEvent
 from realtime.pipeline import Step
+from realtime.sinks import csv_breaths
 from realtime.sinks.base import Status
 from realtime.sinks.csv_frames import CsvSink, write_header
 from realtime.sinks.jsonl import JsonlSink
@@ -78,6 +79,26 @@ def test_frames_are_exactly_the_promised_rows(tmp_path):
     sink.show(step(16000, prob_exhale=0.1234567, phase=Phase.NONE), STATUS)
     sink.show(step(17600, prob_exhale=1.0, phase=Phase.EXHALE), STATUS)
     assert path.read_bytes() == (b"time_s,prob_exhale,phase\n1.0,0.123457,none\n1.1,1.000000,exhale\n")
+    output.close()
+
+
+def test_breaths_are_exactly_the_promised_rows(tmp_path):
+    path = tmp_path / "breaths.csv"
+    output = LineOutput(str(path))
+    csv_breaths.write_header(output, has_file=True)
+    sink = csv_breaths.BreathCsvSink(output, "a, b.wav")
+    sink.report(Breath(1, 16_000, 32_000, 40_000, 80_000, 96_000, 97_600, 12.0, None, None))
+    sink.report(Apnoea(True, 96_000, 300_000))
+    sink.report(CLIPPING)
+    sink.show(step(300_000, event=EVENT), STATUS)
+    sink.report(Breath(2, 96_000, 112_000, 112_000, 150_000, 160_000, 161_600, 13.3, 0.70711, 1.0))
+    # Read before anything is closed: a crash must lose no breath.
+    assert path.read_text().splitlines() == [
+        "number,inhale_onset_s,exhale_onset_s,end_s,reported_s,inhale_s,inhale_pause_s,exhale_s,exhale_pause_s,"
+        "cycle_s,ie_ratio,rate_per_min,minute_rate_per_min,sdbb_s,rmssd_s,file",
+        '1,1.0,2.5,6.0,6.1,1.0,0.5,2.5,1.0,5.0,0.4,12.0,12.0,,,"a, b.wav"',
+        '2,6.0,7.0,10.0,10.1,1.0,0.0,2.375,0.625,4.0,0.4211,15.0,13.3,0.7071,1.0,"a, b.wav"',
+    ]
     output.close()
 
 

@@ -9,10 +9,13 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from realtime.events import Condition, Frame, Health, Phase, PhaseEvent
+from realtime.controls import Controls
+from realtime.events import Apnoea, Breath, Condition, Frame, Health, Mark, Phase
 from realtime.pipeline import Step
 from realtime.sinks.base import Status
+from realtime.sinks.breath_table import ratio_text
 from realtime.sinks.glyphs import big_rows
+from realtime.sinks.meters import level_meter
 from realtime.sinks.terminal import REDRAWS_PER_S, Screen, TerminalSink
 from realtime.sinks.terminal_view import Facts, View, lines_from_view
 from realtime.sinks.trace import Column, cells_from_trace, extended
@@ -23,6 +26,11 @@ STATUS = Status(754.3, 14.2, 7.1, 123.9, 1234, 567890)
 FACTS = Facts(
     "USB \x1b[31mMicrophone [bold] 麦克风" * 5, "engine onnxruntime (asked for)", "default", 1600, True
 )
+BREATHS = tuple(
+    Breath(i + 1, 64000 * i, 64000 * i + 24000, 64000 * i + 24000, 64000 * i + 60000, 64000 * (i + 1), 0,
+           15.0, 0.31, 0.42)
+    for i in range(20)
+)  # fmt: skip
 NOTICE = "no microphone without the PortAudio library, which is not on this machine: " * 4
 
 
@@ -30,9 +38,19 @@ def trace(n_columns=800, phase=Phase.EXHALE):
     return tuple(Column(i, 0.2, 0.9, phase if i % 20 > 5 else Phase.NONE) for i in range(n_columns))
 
 
-def view(phase=Phase.EXHALE, notices=(), facts=FACTS):
+def view(phase=Phase.EXHALE, notices=(), facts=FACTS, *, has_keys=False):
     frame = Frame(16000 * 80, 0.87, phase, 0.87, -31.4)
-    return View(facts, frame, STATUS, 123, False, trace(phase=phase), tuple(notices))
+    return View(
+        facts,
+        frame,
+        STATUS,
+        123,
+        False,
+        trace(phase=phase),
+        tuple(notices),
+        breaths=BREATHS,
+        has_keys=has_keys,
+    )
 
 
 def rendered(shown, width, height, *, no_color=False):
@@ -49,7 +67,9 @@ def rendered(shown, width, height, *, no_color=False):
 @pytest.mark.parametrize("phase", list(Phase))
 @pytest.mark.parametrize("notices", [(), (NOTICE,), ("short", NOTICE, "last")])
 def test_the_view_fits_every_terminal(width, height, phase, notices):
-    for shown in (view(phase, notices), View(FACTS, notices=notices)):
+    for shown in (
+        view(phase, notices, has_keys=True), View(FACTS, notices=notices), View(FACTS, is_muted=True)
+    ):  # fmt: skip
         lines = lines_from_view(shown, width, height)
         assert len(lines) <= height
         assert all(cell_len(line.plain) <= width for line in lines)
@@ -72,6 +92,8 @@ def test_what_matters_is_there_at_every_size(width, height, phase):
     if height >= 20:
         assert all(row.rstrip() in text for row in big_rows(phase, scale=2 if height >= 40 else 1))
         assert "engine onnxruntime" in text
+        assert "    01:16    1.5 s    2.2 s    1:1.5     15.0" in text
+        assert "    01:08" in text
     else:
         assert {"inhale": "● INHALE", "exhale": "○ EXHALE", "none": "- NO BREATH"}[phase] in text
 
@@ -130,12 +152,102 @@ def test_a_live_source_that_falls_silent_is_listened_for_again():
     assert sink.view().frame is not None
 
 
-def test_breaths_are_counted_and_a_pause_makes_none():
-    sink = TerminalSink(_still_screen(), FACTS)
-    phases = [Phase.INHALE, Phase.NONE, Phase.INHALE, Phase.EXHALE, Phase.NONE, Phase.INHALE]
-    for i, phase in enumerate(phases):
-        sink.show(_step(16000 + 1600 * i, event=PhaseEvent(phase, 16000, 16000, 0.9)), STATUS)
-    assert sink.view().n_breaths == 2
+def test_clipping_is_shown_for_a_second_after_it():
+    sink = TerminalSink(_still_screen(), FACTS, clock_s=lambda: 0.0)
+    sink.show(_step(16000, newest=np.ones(1600, np.float32)), STATUS)
+    sink.show(_step(31000), STATUS)
+    assert sink.view().is_clipping
+    sink.show(_step(32000), STATUS)
+    assert not sink.view().is_clipping
+
+
+def test_complete_breaths_are_counted_and_listed_newest_first():
+    sink = TerminalSink(_still_screen(), FACTS, clock_s=lambda: 0.0)
+    sink.show(_step(64000 * 2), STATUS)
+    assert any("no complete breath yet" in line.plain for line in lines_from_view(sink.view(), 80, 24))
+    for breath in BREATHS:
+        sink.report(breath)
+    assert sink.view().n_breaths == 20
+    text = "\n".join(line.plain for line in lines_from_view(sink.view(), 80, 24))
+    assert 0 < text.find("01:16") < text.find("01:12")
+    assert "cycle SD 0.31 s · RMSSD 0.42 s" in text
+
+
+@pytest.mark.parametrize(("ratio", "text"), [(1.0, "1:1.0"), (0.5, "1:2.0"), (2.0, "2.0:1"), (0.4, "1:2.5")])
+def test_the_ratio_is_written_as_people_write_it(ratio, text):
+    assert ratio_text(ratio) == text
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_pause_that_is_too_long_is_told_until_it_ends(width, height):
+    sink = TerminalSink(_still_screen(), FACTS, clock_s=lambda: 0.0)
+    sink.show(_step(16000), STATUS)
+    sink.report(Apnoea(True, 16000 * 740, 16000 * 750))
+    lines = lines_from_view(sink.view(), width, height)
+    assert any(line.plain.startswith(" ! no breath since 12:20, 14 s") for line in lines)
+    sink.report(Apnoea(False, 16000 * 740, 16000 * 755))
+    assert not any("no breath since" in line.plain for line in lines_from_view(sink.view(), width, height))
+
+
+def test_the_meter_marks_what_is_too_quiet_and_full_scale():
+    assert "┊" in level_meter(-30.0, 80, is_clipping=False).plain
+    assert level_meter(None, 80, is_clipping=False).plain.count("┃") == 1
+    full, clipped = level_meter(-0.1, 80, is_clipping=False), level_meter(-0.1, 80, is_clipping=True)
+    assert len(full.plain) == len(clipped.plain) == 79
+    assert "too loud" in clipped.plain
+    quiet_at = full.plain.index("┊")
+    for level_dbfs, is_beyond in ((-64.0, True), (-68.0, False)):
+        bar = level_meter(level_dbfs, 80, is_clipping=False).plain
+        assert (bar[quiet_at - 1] == "█") == is_beyond
+
+
+def test_keys_are_hinted_at_only_where_they_work():
+    for width, height in SIZES:
+        text = "\n".join(line.plain for line in lines_from_view(view(has_keys=True), width, height))
+        for hint in ("p pause", "m mark", "d mute", "q quit"):
+            assert hint in text
+        assert "Ctrl-C" not in text
+
+
+def test_paused_muted_and_marks_are_shown():
+    controls = Controls()
+    sink = TerminalSink(_still_screen(), FACTS, controls, has_keys=True, clock_s=lambda: 0.0)
+
+    def text():
+        return "\n".join(line.plain for line in lines_from_view(sink.view(), 80, 24))
+
+    sink.show(_step(16000), STATUS)
+    sink.report(Mark(1, 16000 * 75))
+    assert "mark 1 at 01:15" in text()
+    controls.toggle_pause()
+    assert "paused" in text()
+    assert "p go on" in text()
+    controls.toggle_pause()
+    assert "paused" not in text()
+    controls.toggle_mute()
+    before = sink.view()
+    sink.show(_step(17600), STATUS)
+    assert sink.view() == before
+    assert "the display is muted" in text()
+    assert "d show" in text()
+    controls.toggle_mute()
+    assert "mark 1 at 01:15" in text()
+
+
+def test_while_suspended_nothing_is_drawn_and_afterwards_everything():
+    screen, file = _screen()
+    sink = TerminalSink(screen, FACTS, clock_s=lambda: 0.0)
+    sink.show(_step(16000), STATUS)
+    screen.suspend()
+    given_back = file.getvalue()
+    assert given_back.rfind("\x1b[?1049l") > given_back.rfind("\x1b[?1049h")
+    sink.show(_step(17600), STATUS)
+    time.sleep(3 / REDRAWS_PER_S)
+    assert file.getvalue() == given_back
+    screen.come_back()
+    screen.close()
+    assert file.getvalue()[len(given_back) :].startswith("\x1b[?1049h")
+    assert "breath-live" in file.getvalue()[len(given_back) :]
 
 
 def test_however_small_the_hop_it_redraws_at_most_15_times_a_second():
@@ -174,6 +286,13 @@ def test_the_trace_has_a_column_for_every_tenth_of_a_second(hop_samples):
     indices = [column.index for column in drawn]
     assert indices == list(range(indices[0], indices[-1] + 1))
     assert indices[-1] == (end_sample - 1) // 1600
+
+
+def test_skipped_windows_leave_no_holes_in_the_trace():
+    drawn = ()
+    for end_sample in (16000, 22400, 36800, 38400):
+        drawn = extended(drawn, Frame(end_sample, 0.7, Phase.EXHALE, 0.7, -30.0), 1600)
+    assert [column.index for column in drawn] == list(range(9, 24))
 
 
 def test_a_gap_of_the_sound_is_a_gap_of_the_trace():
