@@ -28,7 +28,7 @@ class Stream:
 
     Attributes:
         name: of its files, without suffix.
-        sound: the WAV file.
+        sound: the WAV or FLAC file.
         truth: its phases, in order of time.
         kind: such as fast, slow, negative or silence; `unknown` where no sidecar says.
         day: recording day of the sound in it; None: not known.
@@ -66,19 +66,19 @@ SNR_CLASSES: tuple[str, ...] = ("below 7.5 dB", "7.5 to 15 dB", "15 to 25 dB", "
 
 
 def find_streams(folder: Path) -> list[Stream]:
-    """Every WAV of `folder` with a CSV of the same name, by name; a WAV without one is passed over.
+    """Every WAV and FLAC of `folder` with a CSV of the same name, by name; one without is passed over.
 
     Raises:
         LabelsError: there is no such folder or no labelled stream in it, or labels or a sidecar are wrong.
     """
     if not folder.is_dir():
         raise LabelsError(f"no such folder: {folder}; make streams with: breath-offline compose")
-    sounds = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".wav")
+    sounds = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".wav", ".flac"))
     streams = [_stream(sound) for sound in sounds if sound.with_suffix(".csv").is_file()]
     if not streams:
         raise LabelsError(
-            f"{folder} holds no labelled stream: it needs NAME.wav and beside it NAME.csv with the columns "
-            "start_s,end_s,phase; make streams with: breath-offline compose"
+            f"{folder} holds no labelled stream: it needs NAME.wav (or .flac) and beside it NAME.csv with "
+            "the columns start_s,end_s,phase; make streams with: breath-offline compose"
         )
     return streams
 

@@ -1,10 +1,33 @@
 """Blocks of any rate, size and channel count in; windows at 16 kHz out."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
 from realtime.channels import check_channel, mono_from_samples
 from realtime.clock import live_sample_from_source
 from realtime.resample import Resampler
 from realtime.sources import AudioSource, Block
 from realtime.window import Window, WindowState, advance, gap
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """A piece of sound, as all that follows hears it.
+
+    Attributes:
+        start_sample: index, at 16 kHz, of its first sample. Larger than where the piece before ended: the
+            sound between is missing.
+        samples: (n,) float32 at 16 kHz, one channel; n may be 0.
+        newest_sample: index, at 16 kHz, just after the newest sample that had come; resampling holds back
+            those between the end of this piece and it.
+    """
+
+    start_sample: int
+    samples: NDArray[np.float32]
+    newest_sample: int
 
 
 class Intake:
@@ -17,16 +40,24 @@ class Intake:
         source: whose blocks these are; only its name, rate and channel count are used.
         hop_samples: distance of the windows' ends, samples at 16 kHz.
         channel: counted from 0; None is the mean of all.
+        tap: called with every piece of sound, before the windows that it completes are given.
 
     Raises:
         ConfigError: there is no such channel, or the hop is impossible.
         RateUnsupportedError: the source's rate cannot be used.
     """
 
-    def __init__(self, source: AudioSource, hop_samples: int, channel: int | None = None) -> None:
+    def __init__(
+        self,
+        source: AudioSource,
+        hop_samples: int,
+        channel: int | None = None,
+        tap: Callable[[Heard], None] | None = None,
+    ) -> None:
         check_channel(channel, source.n_channels, source.name)
         self._rate_hz = source.rate_hz
         self._channel = channel
+        self._tap = tap
         self._resampler = Resampler(source.rate_hz)
         self._state = WindowState.initial(hop_samples)
         self._expected_start = 0
@@ -51,10 +82,16 @@ class Intake:
             self._state = gap(self._state, max(0, heard_at - self._state.next_sample))
         self._expected_start = block.end
         mono = mono_from_samples(block.samples, self._channel)
-        self._state, completed = advance(self._state, self._resampler.push(mono))
-        return windows + completed
+        newest_sample = live_sample_from_source(block.end, self._rate_hz)
+        return windows + self._advanced(self._resampler.push(mono), newest_sample)
 
     def finish(self) -> list[Window]:
         """The windows completed by what the resampler held back. Call it when the sound has ended."""
-        self._state, windows = advance(self._state, self._resampler.finish())
+        return self._advanced(self._resampler.finish(), self._state.next_sample)
+
+    def _advanced(self, samples: NDArray[np.float32], newest_sample: int) -> list[Window]:
+        start_sample = self._state.next_sample
+        self._state, windows = advance(self._state, samples)
+        if self._tap is not None:
+            self._tap(Heard(start_sample, samples, max(newest_sample, self._state.next_sample)))
         return windows

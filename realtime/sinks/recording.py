@@ -1,0 +1,124 @@
+"""The recording of a session: the sound as it was heard, and beside it the labels of what was shown."""
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+
+from engines.contract import RATE_HZ
+from engines.errors import ConfigError
+from realtime.events import Gap, Report
+from realtime.intake import Heard
+from realtime.labels import PhaseInterval, audacity_from_labels, csv_from_labels
+from realtime.pipeline import Step
+from realtime.sinks.base import Status
+from realtime.sinks.output import LineOutput
+from realtime.sinks.phase_intervals import IntervalState, finish, interrupted, phase_began
+from realtime.sinks.sound_files import SUFFIXES, SoundWriter, open_sound_writer
+
+_LABEL_SUFFIXES = (".txt", ".csv")
+# A shorter hole, of a machine that was busy, does not make two breaths of one.
+_SPLITTING_GAP_SAMPLES = RATE_HZ // 2
+
+
+def recording_path(target: str, at: datetime.datetime) -> Path:
+    """The file for the sound: `target` itself, or, if that is a folder, one in it that is named by the time.
+
+    Raises:
+        ConfigError: the name ends neither in .wav nor in .flac.
+    """
+    path = Path(target).expanduser()
+    if path.is_dir():
+        return path / f"breath-{at:%Y-%m-%d-%H%M%S}.wav"
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"record: {target} must end in {' or '.join(SUFFIXES)}, or be a folder that exists")
+    return path
+
+
+def files_of_recording(path: Path) -> tuple[Path, Path, Path]:
+    """The sound, the labels for Audacity, and the labels as CSV."""
+    audacity, table = (path.with_suffix(suffix) for suffix in _LABEL_SUFFIXES)
+    return path, audacity, table
+
+
+class RecordingSink:
+    """Writes what the pipeline hears, as it hears it, and a label for every phase once it is complete.
+
+    Sample k of the file is sample k of the stream: where sound is missing there is silence, so all times of
+    all other outlets are times in this file. The labels say what was shown, and can be corrected.
+    `NAME.txt` is for Audacity, `NAME.csv` for `breath-offline evaluate --streams`.
+
+    Args:
+        path: see `recording_path`.
+
+    Raises:
+        ConfigError: one of the three files is there and holds something. No two sessions sound the same,
+            so none is ever overwritten.
+        OutputError: a file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._files = files_of_recording(path)
+        for file in self._files:
+            if file.exists() and (not file.is_file() or file.stat().st_size > 0):
+                raise ConfigError(
+                    f"record: {file} is there already, and recordings are not overwritten; "
+                    "give another name, a folder, or move it away"
+                )
+        self._sound: SoundWriter = open_sound_writer(path)
+        self._labels: list[LineOutput] = []
+        self._intervals = IntervalState.initial()
+        self._is_closed = False
+        try:
+            self._labels = [LineOutput(str(file)) for file in self._files[1:]]
+            self._labels[1].write_line(csv_from_labels([]).rstrip("\n"))
+        except BaseException:
+            self.close()
+            raise
+
+    def hear(self, heard: Heard) -> None:
+        """See `Listener`."""
+        if len(heard.samples) == 0:
+            return
+        n_missing = heard.start_sample - self._sound.n_samples
+        if n_missing > 0:
+            self._sound.write_silence(n_missing)
+        self._sound.write(heard.samples)
+
+    def show(self, step: Step, status: Status) -> None:
+        """See `Sink`."""
+        if step.event is not None:
+            self._intervals, complete = phase_began(
+                self._intervals, step.event.phase, step.event.onset_sample
+            )
+            self._write_labels(complete)
+
+    def report(self, event: Report) -> None:
+        """See `Sink`."""
+        if isinstance(event, Gap) and event.to_sample - event.from_sample >= _SPLITTING_GAP_SAMPLES:
+            self._intervals, complete = interrupted(self._intervals, event.from_sample, event.to_sample)
+            self._write_labels(complete)
+
+    def notice(self, text: str) -> None:
+        """Notices are for people."""
+
+    def close(self) -> None:
+        """See `Sink`. The phase that is shown last ends with the sound; nothing heard leaves no files."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            self._sound.close()
+            if self._labels:
+                self._write_labels(finish(self._intervals, self._sound.n_samples))
+        finally:
+            for output in self._labels:
+                output.close()
+            if self._sound.n_samples == 0:
+                for file in self._files:
+                    file.unlink(missing_ok=True)
+
+    def _write_labels(self, intervals: Sequence[PhaseInterval]) -> None:
+        for interval in intervals:
+            audacity, table = self._labels
+            audacity.write_line(audacity_from_labels([interval]).rstrip("\n"))
+            table.write_line(csv_from_labels([interval]).splitlines()[1])
