@@ -77,6 +77,11 @@ class HealthState:
     _n_lost: int = 0
     _runs: Mapping[Condition, int] = field(default_factory=dict)
 
+    @property
+    def n_wanted(self) -> int:
+        """Samples that are missing from the second that is being measured, at least 1."""
+        return self.rate_hz - sum(map(len, self._pieces))
+
     @classmethod
     def initial(cls, rate_hz: int, channel: int | None = None) -> Self:
         """Nothing heard yet."""
@@ -92,7 +97,7 @@ def advance(state: HealthState, block: Block) -> tuple[HealthState, list[Event]]
     state, events = _resumed(state, block)
     at = 0
     while at < len(block.samples):
-        n_wanted = state.rate_hz - sum(map(len, state._pieces))
+        n_wanted = state.n_wanted
         piece = block.samples[at : at + n_wanted]
         at += len(piece)
         end = block.start + at

@@ -35,6 +35,23 @@ class _Tape:
 
 
 @dataclass(frozen=True, eq=False)
+class SavedWindows:
+    """What of a `WindowState` matters for what comes.
+
+    Attributes:
+        hop_samples: see `WindowState`.
+        next_sample: see `WindowState`.
+        stretch_start: see `WindowState`.
+        recent: (n,) float32, the newest sound, one second at most.
+    """
+
+    hop_samples: int
+    next_sample: int
+    stretch_start: int
+    recent: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
 class WindowState:
     """What windowing knows. A value: an old state can be kept and continued from as often as wanted.
 
@@ -65,6 +82,29 @@ class WindowState:
     def is_warm(self) -> bool:
         """Whether a whole second without a gap has been heard."""
         return self.next_sample - self.stretch_start >= WINDOW_SAMPLES
+
+    def saved(self) -> SavedWindows:
+        """A state that goes on exactly as this one is `from_saved` of it."""
+        end = self.next_sample - self._tape_start
+        recent = self._tape.samples[max(0, end - WINDOW_SAMPLES) : end]
+        return SavedWindows(self.hop_samples, self.next_sample, self.stretch_start, recent)
+
+    @classmethod
+    def from_saved(cls, saved: SavedWindows) -> Self:
+        """The state that was saved.
+
+        Raises:
+            ValueError: it contradicts itself.
+        """
+        n_recent = len(saved.recent)
+        if n_recent != min(WINDOW_SAMPLES, saved.next_sample - saved.stretch_start):
+            raise ValueError(f"{n_recent} samples are not those of the last second")
+        tape = _Tape(_TAPE_SAMPLES)
+        tape.samples[:n_recent] = saved.recent
+        tape.n_written = n_recent
+        return cls(
+            saved.hop_samples, saved.next_sample, saved.stretch_start, tape, saved.next_sample - n_recent
+        )
 
 
 def advance(state: WindowState, samples: NDArray[np.float32]) -> tuple[WindowState, list[Window]]:

@@ -1,0 +1,238 @@
+"""Breath phases in five lines of Python: the way in for programs."""
+
+import os
+from collections.abc import Callable, Mapping
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from engines.pack import load_pack
+from realtime.config import Given, LiveConfig, resolve
+from realtime.engine import open_engine
+from realtime.listening import Listening
+from realtime.pipeline import Pipeline
+from realtime.pushing import Stream
+from realtime.session import Session
+from realtime.sinks.collector import Callback, Collector
+from realtime.sources import AudioSource
+
+T = TypeVar("T")
+
+
+class Detector:
+    """Tells inhalation from exhalation: the live path of `breath-live`, for programs.
+
+        with Detector() as detector:
+            for event in detector.microphone():
+                print(event)
+
+    Created ready: the pack is loaded, the engine open and warm. One detector can hear any number of sources
+    and streams, on one thread at a time. Notices (a lost microphone, a recording that is cut off) are logged
+    as warnings below the logger `realtime`.
+
+    Args:
+        pack: folder of a model pack, or `default`.
+        engine: `auto`, `onnxruntime`, `openvino`, `torch`, `tensorrt` or `tensorrt-rtx`.
+        hop_s: distance of two answers, seconds, 0.01 to 1.
+        channel: of the sound that is listened to, counted from 0; None: the mean of all.
+        n_threads: threads of one inference; None: the engine's own choice.
+        settings: any other setting of `breath-live --print-config` by its dotted name, such as
+            `{"presence.gate_dbfs": -50}`; they go before those of `config_file`.
+        config_file: a TOML file as for `breath-live --config`. None: none is read; nor are `BREATH_...`
+            variables, so a program is not changed by what its user has set for the command.
+
+    Attributes:
+        choice: which engine runs, and why.
+
+    Raises:
+        ConfigError: a setting that is none, or out of its range.
+        PackError, EngineError: the networks cannot be run.
+    """
+
+    def __init__(
+        self,
+        *,
+        pack: str | PathLike[str] = "default",
+        engine: str = "auto",
+        hop_s: float | None = None,
+        channel: int | None = None,
+        n_threads: int | None = None,
+        settings: Mapping[str, object] | None = None,
+        config_file: str | PathLike[str] | None = None,
+    ) -> None:
+        wanted: dict[str, object] = {
+            "pack": None if str(pack) == "default" else str(pack),
+            "engine": None if engine == "auto" else engine,
+            "hop_s": hop_s,
+            "channel": channel,
+            "n_threads": n_threads,
+        }
+        given = {
+            key: Given(value, f"settings of the detector, {key}") for key, value in (settings or {}).items()
+        }
+        given |= {
+            key: Given(value, f"Detector({key}=...)") for key, value in wanted.items() if value is not None
+        }
+        file = os.devnull if config_file is None else Path(config_file)
+        self._config = resolve(given, file, environment={}).config
+        location = self._config.pack
+        self._pack = load_pack(location if location == "default" else Path(location).expanduser())
+        self._engine, self.choice = open_engine(self._pack, self._config.engine, self._config.n_threads)
+        self._callbacks: list[tuple[type[Any], Callback]] = []
+        self._listenings: list[Listening] = []
+        try:
+            self._engine.warm_up()
+        except BaseException:
+            self._engine.close()
+            raise
+
+    @property
+    def config(self) -> LiveConfig:
+        """Every setting that is in force."""
+        return self._config
+
+    def microphone(
+        self,
+        device: int | str | None = None,
+        *,
+        seconds: float | None = None,
+        reconnect_s: float | None = None,
+        with_frames: bool = False,
+    ) -> Listening:
+        """Listen to a microphone, until it is stopped; one that is unplugged is heard again when it is back.
+
+        Where the consumer falls behind, windows are skipped, never delayed.
+
+        Args:
+            device: its number or a part of its name; None: the setting `device`, or the system's default.
+            seconds: end after so much sound, seconds; None: never.
+            reconnect_s: wait so long for a microphone that is lost, seconds; 0: not at all; None: the setting
+                `reconnect_s`, or for ever.
+            with_frames: give the frames too, one a hop, each before the event that it brings.
+
+        Raises:
+            DeviceNotFoundError: there is none, or PortAudio is missing.
+            AudioError: it is busy, not permitted, or cannot be opened.
+        """
+        from realtime.microphone import MicrophoneOpener
+        from realtime.reconnect import LastingSource
+
+        query = self._config.device if device is None else device
+        wait_s = self._config.reconnect_s if reconnect_s is None else reconnect_s
+        opener = MicrophoneOpener(query, min_channels=(self._config.channel or 0) + 1)
+        return self._listening(LastingSource(opener, wait_s), seconds, with_frames)
+
+    def file(
+        self,
+        path: str | PathLike[str],
+        *,
+        seconds: float | None = None,
+        pace: float | None = None,
+        with_frames: bool = False,
+    ) -> Listening:
+        """Hear a recording as if it were live: what `breath-live replay` hears.
+
+        Args:
+            path: WAV, FLAC, OGG, MP3 and whatever else libsndfile reads, any rate, any channels.
+            seconds: end after so much sound, seconds; None: at its end.
+            pace: stream seconds per second; 1 is real time; None or 0: as fast as possible.
+            with_frames: see `microphone`.
+
+        Raises:
+            AudioFileError: it is missing, unreadable, or holds no sound.
+            ConfigError: there is no such channel, or the pace is impossible.
+            RateUnsupportedError: its rate cannot be used.
+        """
+        from realtime.files import FileSource
+
+        block_samples = self._config.block_samples
+        return self._listening(FileSource(path, block_samples=block_samples, pace=pace), seconds, with_frames)
+
+    def demo(
+        self,
+        seconds: float | None = None,
+        *,
+        seed: int = 0,
+        pace: float = 1.0,
+        with_frames: bool = False,
+    ) -> Listening:
+        """Listen to a synthetic breather, to try a program without a microphone.
+
+        Args:
+            seconds: how long; None: for ever.
+            seed: another number, another breather.
+            pace: see `file`.
+            with_frames: see `microphone`.
+
+        Raises:
+            ConfigError: an argument cannot be used.
+        """
+        from realtime.demo import DemoSource
+
+        return self._listening(DemoSource(seconds, seed=seed, pace=pace), None, with_frames)
+
+    def stream(self, rate_hz: int, n_channels: int = 1, *, with_frames: bool = False) -> Stream:
+        """A stream whose sound the program hands over, as arrays of any length.
+
+        Args:
+            rate_hz: sampling rate of the arrays, Hz, 4000 to 384000.
+            n_channels: channels of the arrays.
+            with_frames: see `microphone`.
+
+        Raises:
+            ConfigError: there is no such channel.
+            RateUnsupportedError: the rate cannot be used.
+        """
+        collector = Collector(self._callbacks, with_frames=with_frames)
+        return Stream(self._engine, self._pack, self._config.pipeline, rate_hz, n_channels, collector)
+
+    def on(self, kind: type[T], callback: Callable[[T], object]) -> Callable[[], None]:
+        """Call back with every object of a kind, from whatever is heard, at the moment it is known.
+
+        Called on the thread that listens, before the iteration gives the object; it must be quick. Its
+        exceptions end the listening and reach the caller.
+
+        Args:
+            kind: `PhaseEvent`, `Breath`, `Apnoea`, `Health`, `Gap`, or `Frame`, asked for or not.
+            callback: called with the object.
+
+        Returns:
+            A function that ends it.
+        """
+        entry = (kind, callback)
+        self._callbacks.append(entry)
+
+        def end() -> None:
+            if entry in self._callbacks:
+                self._callbacks.remove(entry)
+
+        return end
+
+    def close(self) -> None:
+        """Close the engine and every source that is still open; again is fine."""
+        for listening in tuple(self._listenings):
+            listening.close()
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        """Return the detector itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def _listening(self, source: AudioSource, seconds: float | None, with_frames: bool) -> Listening:
+        collector = Collector(self._callbacks, with_frames=with_frames)
+        try:
+            pipeline = Pipeline(source, self._engine, self._pack.manifest, self._config.pipeline)
+        except BaseException:
+            source.close()
+            raise
+        session = Session(source, pipeline, [collector], seconds, self._config.channel)
+        listening = Listening(source, session, collector, self._listenings.remove)
+        self._listenings.append(listening)
+        return listening

@@ -1,0 +1,62 @@
+"""What was said, as objects: kept until it is taken, and told to whoever asked to be called."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from realtime.events import Frame, PhaseEvent, Report
+from realtime.pipeline import Step
+from realtime.sinks.base import Status
+
+_LOGGER = logging.getLogger(__name__)
+
+Event = PhaseEvent | Report
+Callback = Callable[[Any], object]
+
+
+class Collector:
+    """A `Sink` for programs in Python.
+
+    A frame comes before the event that it brings. Notices are logged as warnings.
+
+    Args:
+        callbacks: pairs of a class and what is called, at once, with every object of that class. The
+            sequence may grow and shrink meanwhile.
+        with_frames: keep frames too, and not only events.
+    """
+
+    def __init__(
+        self, callbacks: Sequence[tuple[type[Any], Callback]] = (), *, with_frames: bool = False
+    ) -> None:
+        self._callbacks = callbacks
+        self._with_frames = with_frames
+        self._kept: list[Event | Frame] = []
+
+    def take(self) -> list[Event | Frame]:
+        """What has come since the last call, oldest first."""
+        taken, self._kept = self._kept, []
+        return taken
+
+    def show(self, step: Step, status: Status) -> None:
+        """See `Sink`."""
+        self._hear(step.frame, is_kept=self._with_frames)
+        if step.event is not None:
+            self._hear(step.event)
+
+    def report(self, event: Event) -> None:
+        """See `Sink`."""
+        self._hear(event)
+
+    def notice(self, text: str) -> None:
+        """See `Sink`."""
+        _LOGGER.warning("%s", text)
+
+    def close(self) -> None:
+        """Nothing is pending but what was not taken."""
+
+    def _hear(self, said: Event | Frame, *, is_kept: bool = True) -> None:
+        if is_kept:
+            self._kept.append(said)
+        for kind, callback in tuple(self._callbacks):
+            if isinstance(said, kind):
+                callback(said)
