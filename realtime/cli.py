@@ -11,14 +11,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from realtime.cli_errors import BreathGroup
+from realtime.cli_examples import LIVE_EXAMPLES, add_examples
 from realtime.cli_options import EPILOG, live_options, resolved_from_params
+from realtime.completion import completion_command
+from realtime.doctor_command import doctor
+from realtime.serve.options import serve
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from realtime.config import LiveConfig
 
 DEFAULT_COMMAND = "listen"
 _GROUP_OPTIONS = ("--help", "-h", "--version")
-_EXIT_TERMINATED = 143
+_EXIT_SIGNAL = 128
 
 
 class ListeningGroup(BreathGroup):
@@ -26,9 +32,19 @@ class ListeningGroup(BreathGroup):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command where none is named."""
-        if not args or (args[0].startswith("-") and args[0] not in _GROUP_OPTIONS):
+        # While a shell completes, no word at all may still become a command.
+        is_unnamed = not ctx.resilient_parsing if not args else args[0].startswith("-")
+        if is_unnamed and not set(args[:1]) & set(_GROUP_OPTIONS):
             args = [DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
+        """Commands, and the options of listening too, as they need no command."""
+        listening = self.commands[DEFAULT_COMMAND]
+        with click.Context(listening, parent=ctx, resilient_parsing=True) as below:
+            options = listening.shell_complete(below, incomplete) if incomplete.startswith("-") else []
+        own = super().shell_complete(ctx, incomplete)
+        return own + [item for item in options if item.value not in {known.value for known in own}]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -93,6 +109,11 @@ def cli() -> None:
     """
 
 
+cli.add_command(doctor)
+cli.add_command(serve)
+cli.add_command(completion_command(cli, "breath-live"))
+
+
 @cli.command(short_help="Listen to a microphone (what happens without a command).")
 @click.option(
     "--device", metavar="N|NAME", help="Number or part of the name of a microphone.  [the system's]"
@@ -104,6 +125,11 @@ def cli() -> None:
     metavar="S",
     help="Wait so long for a microphone that is lost; 0: end at once.  [for ever]",
 )
+@click.option(
+    "--profile/--no-profile",
+    default=None,
+    help="Use what calibrate measured at this microphone, or pass it by.  [use]",
+)
 @live_options
 def listen(**params: Any) -> None:
     """Listen to a microphone (this is what happens without a command)."""
@@ -113,11 +139,11 @@ def listen(**params: Any) -> None:
 
         live.listen(config)
 
-    _act(params, act)
+    _act(params, act, has_profile=True)
 
 
 @cli.command(short_help="Hear recordings as if they were live.")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", type=click.Path(), nargs=-1, required=True)
 @click.option("--pace", metavar="X", help="1 is real time, 0 as fast as possible.  [0]")
 @click.option("--block-samples", metavar="N", help="Samples read at a time; changes no result.  [20 ms]")
 @click.option("--channel", metavar="N", help="Channel, counted from 0.  [the mean of all]")
@@ -153,6 +179,29 @@ def demo(**params: Any) -> None:
     _act(params, act)
 
 
+@cli.command(short_help="Fit the levels to a microphone, in ten seconds.")
+@click.option(
+    "--device", metavar="N|NAME", help="Number or part of the name of a microphone.  [the system's]"
+)
+@click.option("--channel", metavar="N", help="Channel, counted from 0.  [the mean of all]")
+@click.option(
+    "--pack", metavar="PATH", type=click.Path(), help="Folder of a model pack.  [the one that is shipped]"
+)
+@click.option(
+    "--config", "config_file", metavar="FILE", type=click.Path(), help="Read settings from this TOML file."
+)
+def calibrate(**params: Any) -> None:
+    """Fit the levels to a microphone: four quiet seconds, then six of breathing.
+
+    Measures the noise and the breath, sets the level at which breath begins (presence.gate_dbfs) between
+    the two, and keeps it in a profile under the name of the device. Listening to that device uses it,
+    unless a flag, a variable or the configuration file says something else; --no-profile passes it by.
+    """
+    from realtime.calibrate_command import calibrate_microphone
+
+    calibrate_microphone(resolved_from_params({**params, "assignments": ()}).config)
+
+
 @cli.command(short_help="List the microphones.")
 def devices() -> None:
     """List the microphones; --device takes their numbers, or parts of their names."""
@@ -166,8 +215,12 @@ def devices() -> None:
     print_devices(found, rates_hz)
 
 
-def _act(params: dict[str, Any], act: Callable[["LiveConfig"], None]) -> None:
+def _act(params: dict[str, Any], act: Callable[["LiveConfig"], None], *, has_profile: bool = False) -> None:
     resolved = resolved_from_params(params)
+    if has_profile:
+        from realtime.profiles import with_profile
+
+        resolved = with_profile(resolved)
     if params["print_config"]:
         from realtime.config import text_from_resolved
 
@@ -176,14 +229,21 @@ def _act(params: dict[str, Any], act: Callable[["LiveConfig"], None]) -> None:
     act(resolved.config)
 
 
+add_examples(cli, LIVE_EXAMPLES)
+
+
 def _terminate(number: int, frame: FrameType | None) -> None:
     """End like an error does, so that the terminal is given back and files are closed."""
-    sys.exit(_EXIT_TERMINATED)
+    sys.exit(_EXIT_SIGNAL + number)
 
 
 def main() -> None:
     """Entry point of the console script."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for name in ("SIGTERM", "SIGHUP", "SIGQUIT"):
+        number = getattr(signal, name, None)
+        # What is ignored, as under nohup, stays so.
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _terminate)
     cli(prog_name="breath-live")
 
 

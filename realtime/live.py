@@ -15,16 +15,18 @@ from realtime.audience import open_audience
 from realtime.clock import samples_from_seconds
 from realtime.config import LiveConfig
 from realtime.engine import open_engine
+from realtime.onlooker import Onlooker
+from realtime.outlets import Outlets, check_recording_stays_apart
 from realtime.pipeline import Pipeline
 from realtime.session import Session, Summary
-from realtime.sinks import csv_frames, jsonl
-from realtime.sinks.base import Sink
+from realtime.sinks import csv_breaths, csv_frames, jsonl
+from realtime.sinks.base import Sink, tap_from_sinks
 from realtime.sinks.output import STANDARD_OUTPUT, LineOutput
 from realtime.sinks.terminal_view import Facts
 from realtime.sources import AudioSource
 
 
-def listen(config: LiveConfig) -> None:
+def listen(config: LiveConfig, onlooker: Onlooker | None = None) -> None:
     """Listen to the microphone; where there is none, and none was asked for, to the demo breather.
 
     Raises:
@@ -47,14 +49,14 @@ def listen(config: LiveConfig) -> None:
         reason = str(error)
     if reason:
         # The demo has one channel, whatever the microphone that is missing was going to have.
-        demo(replace(config, channel=None), f"{reason}. Playing the demo breather instead")
+        demo(replace(config, channel=None), f"{reason}. Playing the demo breather instead", onlooker)
         return
     opener = MicrophoneOpener(config.device, min_channels=(config.channel or 0) + 1)
     with quiet_libraries():
-        run(config, iter([LastingSource(opener, config.reconnect_s)]))
+        run(config, iter([LastingSource(opener, config.reconnect_s)]), onlooker=onlooker)
 
 
-def demo(config: LiveConfig, notice: str = "") -> None:
+def demo(config: LiveConfig, notice: str = "", onlooker: Onlooker | None = None) -> None:
     """Listen to the demo breather, after telling people the `notice`.
 
     Raises:
@@ -64,23 +66,27 @@ def demo(config: LiveConfig, notice: str = "") -> None:
 
     pace = 1.0 if config.pace is None else config.pace
     source = DemoSource(config.seconds, seed=config.seed, block_samples=config.block_samples, pace=pace)
-    run(config, iter([source]), notice=notice)
+    run(config, iter([source]), notice=notice, onlooker=onlooker)
 
 
-def replay(config: LiveConfig, paths: Sequence[str]) -> None:
+def replay(config: LiveConfig, paths: Sequence[str], onlooker: Onlooker | None = None) -> None:
     """Hear recordings, one after another, each as if nothing had been heard before.
 
     Raises:
         BreathError: see `run`; a file is missing, or holds no sound.
     """
-    for target in (config.frames, config.events):
+    for target in (config.frames, config.events, config.breaths):
         if target and any(_is_same_file(target, path) for path in paths):
             raise ConfigError(f"{target} is one of the recordings; writing there would destroy it")
-    run(config, _recordings(config, paths), paths)
+    run(config, _recordings(config, paths), paths, onlooker=onlooker)
 
 
 def run(
-    config: LiveConfig, sources: Iterator[AudioSource], file_names: Sequence[str] = (), notice: str = ""
+    config: LiveConfig,
+    sources: Iterator[AudioSource],
+    file_names: Sequence[str] = (),
+    notice: str = "",
+    onlooker: Onlooker | None = None,
 ) -> None:
     """Hear each source to its end, and print a summary of each on standard error, however the run ends.
 
@@ -89,6 +95,7 @@ def run(
         sources: opened one at a time.
         file_names: of the sources, if they are files; with several, rows and objects name theirs.
         notice: people are told this first.
+        onlooker: looks on, beside whoever is in front of the terminal.
 
     Raises:
         ConfigError: a setting that cannot be used.
@@ -98,52 +105,73 @@ def run(
         BrokenPipeError: whoever read standard output has left.
     """
     sessions: list[tuple[str, Session]] = []
+    outlets: Outlets | None = None
+    onlooker = onlooker or Onlooker()
+    controls = onlooker.controls
     try:
         with ExitStack() as stack:
             # What fails soonest comes first: sound, then files to write, then the slow engine.
-            first = next(sources)
-            stack.callback(first.close)
+            opened = [] if onlooker.brings_sound else [next(sources)]
+            for source in opened:
+                stack.callback(source.close)
+            check_recording_stays_apart(config)
+            outlets = Outlets(config, stack, is_single=len(file_names) < 2)
             writers = _Writers(config, stack, has_file=len(file_names) > 1)
             pack = load_pack(config.pack if config.pack == "default" else Path(config.pack).expanduser())
             engine, choice = open_engine(pack, config.engine, config.n_threads)
             stack.enter_context(engine)
             engine.warm_up()
             audience = stack.enter_context(
-                open_audience(wants_display=config.display, is_output_taken=writers.has_standard_output)
+                open_audience(
+                    wants_display=config.display,
+                    is_output_taken=writers.has_standard_output,
+                    controls=controls,
+                )
             )
-            for source in itertools.chain([first], sources):
+            for source in itertools.chain(opened, sources):
                 with source:
+                    if controls.is_quitting:
+                        break
                     facts = _facts(source, config, pack, choice)
-                    pipeline = Pipeline(source, engine, pack.manifest, config.pipeline)
-                    sinks = [audience.sink(facts), *writers.sinks(source)]
-                    if notice and source is first:
-                        sinks[0].notice(notice)
-                    session = Session(source, pipeline, sinks, config.seconds, config.channel)
+                    sinks = [audience.sink(facts), *writers.sinks(source), *outlets.sinks()]
+                    sinks += onlooker.sinks(facts)
+                    tap = tap_from_sinks(sinks)
+                    pipeline = Pipeline(source, engine, pack.manifest, config.pipeline, tap)
+                    if notice and source in opened:
+                        for sink in sinks:
+                            sink.notice(notice)
+                    session = Session(source, pipeline, sinks, config.seconds, config.channel, controls)
                     sessions.append((source.name, session))
                     session.run()
     except BrokenPipeError:
         raise
     except BaseException:
-        _print_summaries(sessions)
+        _print_summaries(sessions, outlets)
         raise
-    _print_summaries(sessions)
+    _print_summaries(sessions, outlets)
 
 
 class _Writers:
     """The files for programs."""
 
     def __init__(self, config: LiveConfig, stack: ExitStack, *, has_file: bool) -> None:
-        if config.frames and config.events and _is_same_file(config.frames, config.events):
-            where = "standard output" if config.frames == STANDARD_OUTPUT else config.frames
-            raise ConfigError(
-                f"frames and events cannot both go to {where}; name another file for one of them"
-            )
+        targets = {"frames": config.frames, "events": config.events, "breaths": config.breaths}
+        named = [(name, target) for name, target in targets.items() if target]
+        for (one, target), (other, other_target) in itertools.combinations(named, 2):
+            if _is_same_file(target, other_target):
+                where = "standard output" if target == STANDARD_OUTPUT else target
+                raise ConfigError(
+                    f"{one} and {other} cannot both go to {where}; name another file for one of them"
+                )
         self._has_file = has_file
         self._frames = self._opened(config.frames, stack)
         self._events = self._opened(config.events, stack)
-        self.has_standard_output = STANDARD_OUTPUT in (config.frames, config.events)
+        self._breaths = self._opened(config.breaths, stack)
+        self.has_standard_output = STANDARD_OUTPUT in targets.values()
         if self._frames:
             csv_frames.write_header(self._frames, has_file=has_file)
+        if self._breaths:
+            csv_breaths.write_header(self._breaths, has_file=has_file)
 
     def sinks(self, source: AudioSource) -> list[Sink]:
         """Sinks for one session."""
@@ -153,6 +181,8 @@ class _Writers:
             sinks.append(csv_frames.CsvSink(self._frames, file))
         if self._events:
             sinks.append(jsonl.JsonlSink(self._events, file))
+        if self._breaths:
+            sinks.append(csv_breaths.BreathCsvSink(self._breaths, file))
         return sinks
 
     def _opened(self, target: str | None, stack: ExitStack) -> LineOutput | None:
@@ -183,18 +213,18 @@ def _recordings(config: LiveConfig, paths: Sequence[str]) -> Iterator[AudioSourc
         yield FileSource(path, block_samples=config.block_samples, pace=config.pace)
 
 
-def _print_summaries(sessions: Sequence[tuple[str, Session]]) -> None:
+def _print_summaries(sessions: Sequence[tuple[str, Session]], outlets: Outlets | None) -> None:
     for name, session in sessions:
         click.echo(text_from_summary(name, session.summary()), err=True)
+    for line in outlets.losses() if outlets else ():
+        click.echo(line, err=True)
 
 
 def text_from_summary(name: str, summary: Summary) -> str:
     """Three lines about a session."""
-    rate = (
-        "no complete breath"
-        if summary.breaths_per_min is None
-        else f"{summary.breaths_per_min:.1f} breaths/min"
-    )
+    rate = f"{summary.n_breaths} complete breath{'' if summary.n_breaths == 1 else 's'}"
+    if summary.breaths_per_min is not None:
+        rate += f", {summary.breaths_per_min:.1f} breaths/min in the last minute"
     latency = summary.latency
     lag = (
         f"p50 {latency.p50_ms:.1f} ms, p99 {latency.p99_ms:.1f} ms"

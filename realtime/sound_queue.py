@@ -53,6 +53,12 @@ class SoundQueue:
                 self._lost_samples += dropped
             self._changed.notify()
 
+    def skip(self, n_samples: int) -> None:
+        """So many samples, that whoever puts has lost, are missing before what comes next."""
+        with self._changed:
+            self._next_start += n_samples
+            self._lost_samples += n_samples
+
     def end(self) -> None:
         """Nothing more will be put; a waiting `take` returns."""
         with self._changed:

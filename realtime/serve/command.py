@@ -1,0 +1,97 @@
+"""A run of `breath-live serve`: the server beside a live path like any other."""
+
+from dataclasses import replace
+
+import click
+
+from engines.errors import ConfigError
+from realtime import live
+from realtime.config import LiveConfig
+from realtime.controls import Controls
+from realtime.onlooker import Onlooker
+from realtime.serve.desk import Desk
+from realtime.serve.doorkeeper import doorkeeper_for
+from realtime.serve.host import Host
+from realtime.serve.hub import Hub
+from realtime.serve.hub_sink import HubSink
+from realtime.serve.options import BROWSER, DEMO, MICROPHONE, ServeOptions
+
+
+def run_server(config: LiveConfig, options: ServeOptions) -> None:
+    """Serve until the sound ends, or for ever.
+
+    Raises:
+        ConfigError: the port is taken, the token cannot be used, or aiohttp is not installed.
+        BreathError: see `live.run`.
+    """
+    try:
+        from realtime.serve.server import Server
+    except ModuleNotFoundError as error:
+        if error.name != "aiohttp":
+            raise
+        raise ConfigError(
+            "serve needs aiohttp, which is not installed: pip install 'breath[serve]'"
+        ) from error
+
+    doorkeeper = doorkeeper_for(options.host, options.token, options.allowed_hosts)
+    desk = Desk() if options.source == BROWSER else None
+    listens_to = _words_for(options.source)
+    hub = Hub(_about(config, options))
+    onlooker = Onlooker(lambda facts: [HubSink(hub, facts)], Controls(), brings_sound=desk is not None)
+    host = Host(hub, doorkeeper, desk, listens_to, onlooker.controls)
+    server = Server(host, options.host, options.port)
+    with server:
+        _print_address(server.url, listens_to, is_private=server.is_for_this_machine_only)
+        if desk is not None:
+            sources = desk.sources(lambda: onlooker.controls.is_quitting)
+            live.run(replace(config, channel=None), sources, onlooker=onlooker)
+        elif options.source == MICROPHONE:
+            live.listen(config, onlooker=onlooker)
+        elif options.source == DEMO:
+            live.demo(config, onlooker=onlooker)
+        else:
+            recording = replace(config, pace=1.0 if config.pace is None else config.pace)
+            live.replay(recording, [options.source], onlooker=onlooker)
+
+
+def _print_address(address: str, listens_to: str, *, is_private: bool) -> None:
+    click.echo(f"breath-live: {address} shows {listens_to}; Ctrl-C ends", err=True)
+    if not is_private:
+        click.echo(
+            "breath-live: other machines can connect, with the token; nothing is encrypted, and browsers "
+            "lend their microphone only to https or to this machine itself",
+            err=True,
+        )
+
+
+def _about(config: LiveConfig, options: ServeOptions) -> dict[str, object]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    from engines.contract import RATE_HZ
+    from realtime.serve import bands
+    from realtime.wire import SCHEMA_VERSION
+
+    try:
+        own_version = version("breath")
+    except PackageNotFoundError:
+        own_version = ""
+    kind = options.source if options.source in (MICROPHONE, BROWSER, DEMO) else "file"
+    return {
+        "version": own_version,
+        "schema_version": SCHEMA_VERSION,
+        "source_kind": kind,
+        "listens_to": _words_for(options.source),
+        "rate_hz": RATE_HZ,
+        "settings": {
+            "hop_s": config.hop_s,
+            "wave_pair_s": bands.PAIR_S,
+            "spectrum_bands": bands.N_BANDS,
+            "spectrum_low_hz": bands.LOWEST_HZ,
+            "spectrum_high_hz": bands.HIGHEST_HZ,
+        },
+    }
+
+
+def _words_for(source: str) -> str:
+    words = {MICROPHONE: "the microphone", BROWSER: "a browser's microphone", DEMO: "the demo breather"}
+    return words.get(source, source)

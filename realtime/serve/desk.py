@@ -1,0 +1,62 @@
+"""Where browsers hand in their microphones, one at a time, and where the live path waits for them."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+from engines.errors import ConfigError
+from realtime.serve.browser_source import BrowserSource, SampleFormat
+
+_TICK_S = 0.2
+
+
+class Desk:
+    """One for the whole run; without a desk the server listens to something else."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: BrowserSource | None = None
+        self._current: BrowserSource | None = None
+        self._n_opened = 0
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether a browser's microphone is open, so that no other can be."""
+        with self._changed:
+            return self._is_taken()
+
+    def open(self, rate_hz: int, sample_format: SampleFormat) -> BrowserSource:
+        """A browser wants to be heard. For the thread of the server; returns at once.
+
+        Raises:
+            ConfigError: another one is heard, or the format is unknown.
+            RateUnsupportedError: the rate cannot be used.
+        """
+        with self._changed:
+            if self._is_taken():
+                raise ConfigError("the microphone of another browser is open; stop that one first")
+            number = self._n_opened + 1
+            source = BrowserSource(f"browser microphone {number}", rate_hz, sample_format)
+            self._n_opened = number
+            self._waiting = source
+            self._changed.notify_all()
+            return source
+
+    def sources(self, is_over: Callable[[], bool] = lambda: False) -> Iterator[BrowserSource]:
+        """Each microphone that is handed in, until `is_over` says so; for the live path."""
+        while True:
+            with self._changed:
+                # Not without limit: on some systems nothing else lets Ctrl-C through.
+                while self._waiting is None:
+                    if is_over():
+                        return
+                    self._changed.wait(_TICK_S)
+                self._current, self._waiting = self._waiting, None
+                source = self._current
+            yield source
+            with self._changed:
+                self._current = None
+
+    def _is_taken(self) -> bool:
+        is_waiting = self._waiting is not None and not self._waiting.is_over
+        # The one before may still be brought to its end: no other can be heard until then.
+        return is_waiting or self._current is not None

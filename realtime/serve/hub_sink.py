@@ -1,0 +1,64 @@
+"""The sink that shows a session to the clients of a server."""
+
+from realtime.events import Health, Report
+from realtime.intake import Heard
+from realtime.pipeline import Step
+from realtime.serve import bands
+from realtime.serve.bands import BandState
+from realtime.serve.hub import Hub
+from realtime.serve.messages import (
+    advice_message,
+    content_from_facts,
+    event_message,
+    frame_message,
+    notice_message,
+)
+from realtime.serve.since_frame import SinceFrame
+from realtime.sinks.base import Status
+from realtime.sinks.health_words import sentence_from_health
+from realtime.sinks.terminal_view import Facts
+
+
+class HubSink:
+    """Turns steps and reports into messages; no client can hold it up.
+
+    Args:
+        hub: hands the messages out.
+        facts: of the session, which begins now.
+    """
+
+    def __init__(self, hub: Hub, facts: Facts) -> None:
+        self._hub = hub
+        self._bands = BandState.initial()
+        self._since_frame = SinceFrame()
+        hub.begin_session(content_from_facts(facts))
+
+    def hear(self, heard: Heard) -> None:
+        """See `Listener`."""
+        self._since_frame.hear(heard)
+
+    def show(self, step: Step, status: Status) -> None:
+        """See `Sink`."""
+        newest = self._since_frame.take(step.frame.end_sample, step.newest)
+        self._bands, levels = bands.advance(self._bands, newest, step.frame.end_sample)
+        if step.event is not None:
+            self._hub.post(event_message(step.event))
+        self._hub.post(frame_message(step, status, newest, levels))
+
+    def report(self, event: Report) -> None:
+        """See `Sink`."""
+        self._hub.post(event_message(event))
+        if isinstance(event, Health):
+            if event.is_beginning:
+                self._hub.post(advice_message(event))
+            self._hub.set_health(
+                event.condition.value, sentence_from_health(event) if event.is_beginning else None
+            )
+
+    def notice(self, text: str) -> None:
+        """See `Sink`."""
+        self._hub.post(notice_message(text))
+
+    def close(self) -> None:
+        """The session has ended; closing twice is fine."""
+        self._hub.end_session()
