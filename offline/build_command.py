@@ -18,7 +18,11 @@ _PRECISIONS = ("fp32", "fp16", "int8")
 @pack_option
 @click.option("--engine", required=True, type=click.Choice(_ENGINES), help="What the networks will run on.")
 @click.option(
-    "--precision", default="fp32", show_default=True, type=click.Choice(_PRECISIONS), help="Of the networks."
+    "--precision",
+    default="fp32",
+    show_default=True,
+    type=click.Choice(_PRECISIONS),
+    help="What the networks compute in.",
 )
 @click.option(
     "--batch",

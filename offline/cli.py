@@ -6,7 +6,9 @@ from typing import Any
 import click
 
 from engines.spec import NARROWBAND, FeatureSpec
+from offline.benchmark_command import benchmark
 from offline.build_command import build
+from offline.cli_examples import OFFLINE_EPILOG, OFFLINE_EXAMPLES
 from offline.cli_options import (
     FOLDER,
     data_option,
@@ -18,8 +20,10 @@ from offline.cli_options import (
     skip_bad_option,
 )
 from offline.compose.command import compose
-from offline.train_options import settings_from_flags, training_options
+from offline.train_options import live_from_flags, live_options, settings_from_flags, training_options
 from realtime.cli_errors import BreathGroup
+from realtime.cli_examples import add_examples
+from realtime.completion import completion_command
 
 # Everything heavy is imported by the command that needs it: help must come at once.
 
@@ -35,7 +39,10 @@ _spec = click.option(
 )
 
 
-@click.group(name="breath-offline", cls=BreathGroup, context_settings={"help_option_names": ["-h", "--help"]})
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(name="breath-offline", cls=BreathGroup, epilog=OFFLINE_EPILOG, context_settings=_CONTEXT)
 @click.version_option(package_name="breath", prog_name="breath-offline")
 def main() -> None:
     """Train, measure and export breath-phase networks from labelled clips."""
@@ -43,6 +50,8 @@ def main() -> None:
 
 main.add_command(compose)
 main.add_command(build)
+main.add_command(benchmark)
+main.add_command(completion_command(main, "breath-offline"))
 
 
 @main.command()
@@ -68,6 +77,8 @@ def precompute(data: Path, out: Path, spec: str, workers: int | None, skip_bad: 
 @click.option("--name", help="The pack's name; that of its folder if not given.")
 @_spec
 @training_options
+@live_options
+@click.option("--from", "first", help="Begin with this pack's weights instead of random ones.")
 @click.option("--store", type=FOLDER, help="Feature store to use or make; in the work folder if not given.")
 @click.option("--work", type=FOLDER, help="Checkpoints, histories, TensorBoard; OUT.training if not given.")
 @click.option("--resume", is_flag=True, help="Go on where an earlier run with the same flags stopped.")
@@ -81,6 +92,11 @@ def train(
     out: Path,
     name: str | None,
     spec: str,
+    live: bool,
+    negatives: Path | None,
+    windows: int,
+    label_lag: float,
+    first: str | None,
     store: Path | None,
     work: Path | None,
     resume: bool,
@@ -93,6 +109,9 @@ def train(
 ) -> None:
     """Train both networks and write a model pack.
 
+    On the clips as they are; or with --live on windows cut anywhere in streams that are spliced anew for
+    every epoch, clips among them, and with a second output that says whether there is breath at all.
+
     Every epoch is kept in the work folder. Where it holds checkpoints already, say --resume or --restart;
     what is resumed must be the same training: the same clips, the same flags.
 
@@ -100,8 +119,11 @@ def train(
     must then be the same folders for all processes.
     """
     need_workshop("torch", "torchaudio", "sklearn", "onnx", "onnxscript", "safetensors", "tensorboard")
-    from offline.train import DatasetInfo, train_pack
+    from engines.pack import load_pack
+    from offline.train import LiveLessons, train_pack
+    from offline.trained_pack import DatasetInfo
 
+    live_flags = live_from_flags(live, negatives, windows, label_lag)
     pack = train_pack(
         read_clips(data, skip_bad),
         out,
@@ -109,6 +131,8 @@ def train(
         name=name,
         dataset=DatasetInfo(dataset_name, licence, credit),
         spec=_spec_named(spec),
+        live=LiveLessons(*live_flags) if live_flags else None,
+        first=load_pack(first) if first else None,
         store_folder=store,
         work_folder=work,
         is_resumed=resume,
@@ -138,18 +162,21 @@ def export(pack: str, data: Path | None, out: Path | None, graphs_only: bool) ->
 @main.command()
 @pack_option
 @click.option("--data", required=True, type=FOLDER, help="The clip set that the pack was trained on.")
+@click.option("--negatives", type=FOLDER, help="Calibrate on live windows, with these sounds, not on clips.")
 @click.option("--out", required=True, type=FOLDER, help="Folder of the pack that is written.")
-@click.option("--seed", default=0, show_default=True, help="Of the choice of the calibration clips.")
-def quantise(pack: str, data: Path, out: Path, seed: int) -> None:
+@click.option("--seed", default=0, show_default=True, help="Seed of the choice of the calibration clips.")
+def quantise(pack: str, data: Path, negatives: Path | None, out: Path, seed: int) -> None:
     """Make a pack of INT8 graphs, fast on a CPU; refused if it costs accuracy.
 
-    Calibrated on clips of the days the pack was trained on, judged on its validation days.
+    Calibrated on sound of the days the pack was trained on, judged on clips of its validation days.
     """
     need_workshop("onnx", "sklearn")
     from engines.pack import load_pack
     from offline.quantise import quantise_pack
 
-    quantised = quantise_pack(load_pack(pack), read_clips(data, skip_bad=False), out, seed=seed)
+    quantised = quantise_pack(
+        load_pack(pack), read_clips(data, skip_bad=False), out, negatives=negatives, seed=seed
+    )
     for name, figures in quantised.manifest.metrics["int8_against_float"].items():
         click.echo(f"{name}: {figures}")
     click.echo(f"INT8 graphs in {quantised.path}")
@@ -166,7 +193,11 @@ def quantise(pack: str, data: Path, out: Path, seed: int) -> None:
 @click.option("--hop", metavar="S", help="Of streams: seconds from one answer to the next.  [0.1]")
 @click.option("--config", type=FOLDER, help="Of streams: settings of the live path, as for breath-live.")
 @click.option(
-    "--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Of streams: processes."
+    "--jobs",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Of streams: processes side by side.",
 )
 @click.option(
     "--draws",
@@ -174,9 +205,9 @@ def quantise(pack: str, data: Path, out: Path, seed: int) -> None:
     default=1000,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Of the bootstrap.",
+    help="Draws of the bootstrap.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
 @skip_bad_option
 @click.pass_context
 def evaluate(
@@ -254,6 +285,9 @@ def predict(
     with open_output(csv_path) as text, opened, progress_bar("files") as progress:
         predictions = prediction.predict(loaded, opened, paths, progress)
         prediction.write_predictions(predictions, text, kaggle=kaggle)
+
+
+add_examples(main, OFFLINE_EXAMPLES)
 
 
 def _spec_named(name: str) -> FeatureSpec:

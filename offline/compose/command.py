@@ -34,15 +34,25 @@ _KINDS = ("fast", "slow", "mixed", "both")
     help="Streams of each day, kind and noise level.",
 )
 @click.option(
-    "--seconds", default=60.0, show_default=True, type=click.FloatRange(1, 3600), help="Length of a stream."
+    "--seconds",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(1, 3600),
+    help="Length of a stream, seconds.",
 )
-@click.option("--kind", default="both", show_default=True, type=click.Choice(_KINDS), help="Of breathing.")
+@click.option(
+    "--kind",
+    default="both",
+    show_default=True,
+    type=click.Choice(_KINDS),
+    help="Breathing as fast as in the clips, or slow as at rest; mixed: in turn; both: streams of each.",
+)
 @click.option(
     "--snr",
     default="clean,20,10,5",
     show_default=True,
     metavar="DB,DB",
-    help="Breath over noise, 100-2000 Hz.",
+    help="Breath over noise, dB, 100-2000 Hz.",
 )
 @click.option("--negatives", type=FOLDER, help="Folder of sounds that are not breathing.")
 @click.option(
@@ -55,7 +65,9 @@ _KINDS = ("fast", "slow", "mixed", "both")
 @click.option(
     "--timelines", type=FOLDER, help="CSV of real phases (recording,phase,start_s,end_s) to follow."
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of everything drawn.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of all that is drawn."
+)
 @skip_bad_option
 def compose(
     data: Path,
