@@ -88,11 +88,3 @@ def tempogram_padding(width: int = 384, n_frames: int = N_FRAMES) -> Matrix:
     matrix[0, :half] = ramp
     matrix[-1, half + n_frames :] = ramp[::-1]
     return matrix
-
-
-def lowpass_taps(cutoff_hz: float, n_taps: int = 255) -> NDArray[np.float64]:
-    """Linear-phase low-pass by the window method (Hamming), unit gain at 0 Hz, (n_taps,)."""
-    offsets = np.arange(n_taps) - (n_taps - 1) / 2
-    taps = np.sinc(2 * cutoff_hz / RATE_HZ * offsets) * np.hamming(n_taps)
-    normalised: NDArray[np.float64] = taps / taps.sum()
-    return normalised

@@ -9,9 +9,9 @@ TINY = float(np.finfo(np.float32).tiny)
 
 def or_one(divisor: Tensor) -> Tensor:
     """Non-negative divisors that are practically zero become one."""
-    return torch.where(divisor < TINY, torch.ones_like(divisor), divisor)
+    return torch.where(divisor < TINY, 1.0, divisor)
 
 
 def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     """Quotient, 0 where the non-negative denominator is practically zero."""
-    return torch.where(denominator < TINY, torch.zeros_like(numerator), numerator / or_one(denominator))
+    return torch.where(denominator < TINY, 0.0, numerator / or_one(denominator))

@@ -1,53 +1,37 @@
-"""The 39 scalars of a window."""
-
-from dataclasses import dataclass
+"""The 39 scalars of a window: what is computed together, and where each result stands in the contract."""
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engines.contract import RATE_HZ, WINDOW_SAMPLES
-from realtime.features.dft import RealDft
+from engines.contract import RATE_HZ, SCALARS, WINDOW_SAMPLES
 from realtime.features.division import TINY, or_one, ratio
-from realtime.features.framing import frame_sums, framed
+from realtime.features.envelope import Envelope, envelope_peaks
+from realtime.features.spectral_shape import SpectralContrast, SpectralShape
+from realtime.features.spectrogram import PowerSpectrogram
+from realtime.features.waveform import FRAME_SAMPLES, LevelAndCrossings, autocorrelation, percentiles
 
-FRAME_SAMPLES = 2048
-N_BINS = FRAME_SAMPLES // 2 + 1
-NYQUIST_HZ = RATE_HZ / 2
-POWER_FLOOR = 1e-10
-ZERO_CROSSING_FLOOR = 1e-10
-ROLLOFF = 0.85
-CONTRAST_FLOOR = 1e-6
-PEAK_REACH = RATE_HZ // 10
-MAX_LAG = RATE_HZ // 20
-
-
-@dataclass(frozen=True)
-class ContrastBand:
-    """Bins [first, stop) of one octave band, and how many of them make its peak and its valley."""
-
-    first: int
-    stop: int
-    n_extreme: int
-
-
-def contrast_bands() -> tuple[ContrastBand, ...]:
-    """Seven octave bands from 200 Hz up, 2 % quantile (Jiang et al., ICME 2002; librosa's band edges).
-
-    Every band but the first starts one bin below its edge, every band but the last leaves out its top bin,
-    and the last one ends at the Nyquist frequency.
-    """
-    freqs_hz = np.arange(N_BINS) * RATE_HZ / FRAME_SAMPLES
-    edges_hz = [0.0, *(200.0 * 2.0**octave for octave in range(7))]
-    bands = []
-    for band in range(7):
-        inside = np.flatnonzero((freqs_hz >= edges_hz[band]) & (freqs_hz <= edges_hz[band + 1]))
-        first, stop = int(inside[0]) - (band > 0), int(inside[-1]) + 1
-        if band == 6:
-            stop = N_BINS
-        n_extreme = max(round(0.02 * (stop - first)), 1)
-        bands.append(ContrastBand(first, stop - (band < 6), n_extreme))
-    return tuple(bands)
+# Those below 1 kHz.
+N_LOW_BINS = 1000 * FRAME_SAMPLES // RATE_HZ
+SERIES = ("rms", "zcr", "centroid", "bandwidth", "rolloff", "flatness", "spectral_entropy")
+# The columns in the order in which `Scalars.forward` makes them. Some that the contract does not ask for come
+# with their neighbours, since one reduction of a whole block is faster than several of its parts.
+COMPUTED = (
+    *(f"{series}_{statistic}" for statistic in ("mean", "std", "skewness") for series in SERIES),
+    *(f"{series}_{extreme}" for extreme in ("max", "min") for series in SERIES),
+    *(
+        f"{signal}_{statistic}"
+        for statistic in ("mean", "std", "skewness")
+        for signal in ("wave", "envelope")
+    ),
+    *("wave_kurtosis", "envelope_kurtosis", "envelope_variation", "envelope_centroid"),
+    *("peak_count", "peak_height_mean", "peak_height_std"),
+    *("contrast_mean", "contrast_std"),
+    *("flux_mean", "flux_std", "flux_max"),
+    *("abs_percentile_90", "abs_percentile_10"),
+    *("autocorrelation_10ms", "autocorrelation_20ms", "autocorrelation_min_lag_s"),
+    "low_energy_ratio",
+)
 
 
 class Scalars(nn.Module):
@@ -56,188 +40,68 @@ class Scalars(nn.Module):
     Frequencies are in units of 8 kHz, levels in full scale, contrast and flux in dB, lags in seconds.
     """
 
-    window: Tensor
-    freqs: Tensor
-    is_low: Tensor
     ramp: Tensor
+    column_of_scalar: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.dft = RealDft.of_length(FRAME_SAMPLES)
-        self.envelope_dft = RealDft.of_length(WINDOW_SAMPLES)
-        self.autocorrelation_dft = RealDft.of_length(WINDOW_SAMPLES + MAX_LAG)
-        self.contrast_bands = contrast_bands()
-        freqs_hz = torch.arange(N_BINS, dtype=torch.float64) * RATE_HZ / FRAME_SAMPLES
-        for name, value in {
-            "window": torch.hann_window(FRAME_SAMPLES, dtype=torch.float64),
-            "freqs": freqs_hz / NYQUIST_HZ,
-            "is_low": freqs_hz < 1000.0,
-            "ramp": torch.arange(WINDOW_SAMPLES, dtype=torch.float64) / (WINDOW_SAMPLES - 1),
-        }.items():
-            self.register_buffer(name, value.to(torch.float32), persistent=False)
+        # Periodic Hann, as all windows here.
+        window = np.hanning(FRAME_SAMPLES + 1)[:-1]
+        self.spectrogram = PowerSpectrogram(window, FRAME_SAMPLES)
+        self.level_and_crossings = LevelAndCrossings()
+        self.spectral_shape = SpectralShape()
+        self.contrast = SpectralContrast()
+        self.envelope = Envelope()
+        ramp = torch.arange(WINDOW_SAMPLES, dtype=torch.float64) / (WINDOW_SAMPLES - 1)
+        columns = torch.tensor([COMPUTED.index(name) for name in SCALARS])
+        self.register_buffer("ramp", ramp.to(torch.float32), persistent=False)
+        self.register_buffer("column_of_scalar", columns, persistent=False)
 
     def forward(self, windows: Tensor, mel: Tensor) -> Tensor:
         """Return the scalars, one row a window."""
-        power = self.dft.power(framed(windows, FRAME_SAMPLES) * self.window)
-        envelope = self._envelope(windows)
+        power = self.spectrogram(windows).transpose(1, 2)
+        series = torch.cat([self.level_and_crossings(windows), self.spectral_shape(power)], dim=1)
+        envelope = self.envelope(windows)
+        mean, std, skewness, kurtosis = _moments(torch.stack([windows, envelope], dim=1))
+        envelope_mean, envelope_std = mean[:, 1:], std[:, 1:]
         columns = [
-            *_rms(windows),
-            *_zero_crossings(windows),
-            *self._spectral_shape(power),
-            *self._contrast(power),
-            *_envelope_level(envelope),
-            *_peaks(envelope),
-            ratio((power @ self.is_low).sum(dim=1), power.sum(dim=(1, 2))),
-            *_flux(mel),
-            *_skewness_and_kurtosis(windows),
-            *_percentiles(windows.abs()),
-            *self._autocorrelation(windows),
-            ratio(envelope @ self.ramp, envelope.sum(dim=1)),
-            _skewness_and_kurtosis(envelope)[0],
-            _entropy(power),
+            *_moments(series)[:3],
+            *(series.amax(dim=2), series.amin(dim=2)),
+            *(mean, std, skewness, kurtosis),
+            ratio(envelope_mean, envelope_std),
+            ratio((envelope * self.ramp).mean(dim=1, keepdim=True), envelope_mean),
+            envelope_peaks(envelope, envelope_mean),
+            *_moments(self.contrast(power).flatten(1)[:, None])[:2],
+            _flux(mel),
+            percentiles(windows.abs()),
+            autocorrelation(windows),
+            _low_energy_ratio(power),
         ]
-        return torch.stack(columns, dim=1)
-
-    def _spectral_shape(self, power: Tensor) -> list[Tensor]:
-        magnitude = power.sqrt()
-        share = magnitude / or_one(magnitude.sum(dim=2, keepdim=True))
-        centroid = share @ self.freqs
-        distance = (self.freqs - centroid[..., None]).abs()
-        bandwidth = (share * distance.square()).sum(dim=2).sqrt()
-        cumulative = magnitude.cumsum(dim=2)
-        below = cumulative < ROLLOFF * cumulative[..., -1:]
-        rolloff = below.to(power.dtype).sum(dim=2) * (2.0 / FRAME_SAMPLES)
-        thresholded = power.clamp_min(POWER_FLOOR)
-        flatness = thresholded.log().mean(dim=2).exp() / thresholded.mean(dim=2)
-        return [
-            *_mean_std(centroid),
-            _skewness_and_kurtosis(centroid)[0],
-            *_mean_std(bandwidth),
-            *_mean_std(rolloff),
-            *_mean_std(flatness),
-        ]
-
-    def _contrast(self, power: Tensor) -> list[Tensor]:
-        magnitude = power.sqrt()
-        # What lies 120 dB below the loudest bin is rounding, and differs from one machine to the next.
-        magnitude = torch.maximum(magnitude, CONTRAST_FLOOR * magnitude.amax(dim=(1, 2), keepdim=True))
-        peaks, valleys = [], []
-        for band in self.contrast_bands:
-            bins = magnitude[..., band.first : band.stop]
-            peaks.append(bins.topk(band.n_extreme, dim=2).values.mean(dim=2))
-            valleys.append(bins.topk(band.n_extreme, dim=2, largest=False).values.mean(dim=2))
-        contrast = _decibels(torch.stack(peaks, dim=1)) - _decibels(torch.stack(valleys, dim=1))
-        return _mean_std(contrast.flatten(1))
-
-    def _envelope(self, windows: Tensor) -> Tensor:
-        """Magnitude of the analytic signal (B, 16000)."""
-        re, im = self.envelope_dft(windows)
-        _, hilbert = self.envelope_dft.analytic(re, im, WINDOW_SAMPLES)
-        return (windows.square() + hilbert.square()).sqrt()
-
-    def _autocorrelation(self, windows: Tensor) -> list[Tensor]:
-        lags = self.autocorrelation_dft.autocorrelation(windows, MAX_LAG)
-        normalised = lags / or_one(lags[:, :1])
-        lowest_lag_s = normalised.argmin(dim=1).to(lags.dtype) / RATE_HZ
-        is_silent = lags[:, 0] < TINY
-        return [
-            normalised[:, RATE_HZ // 100],
-            normalised[:, RATE_HZ // 50],
-            torch.where(is_silent, torch.zeros_like(lowest_lag_s), lowest_lag_s),
-        ]
+        return torch.cat(columns, dim=1).index_select(1, self.column_of_scalar)
 
 
-def _rms(windows: Tensor) -> list[Tensor]:
-    rms = (frame_sums(windows.square(), FRAME_SAMPLES) / FRAME_SAMPLES).sqrt()
-    return [*_mean_std(rms), rms.amax(dim=1), rms.amin(dim=1)]
+def _flux(mel: Tensor) -> Tensor:
+    """Euclidean distance between neighbouring frames of the mel image, dB: mean, std, max; (B, 3)."""
+    flux = (mel[..., 1:] - mel[..., :-1]).square().sum(dim=1, keepdim=True).sqrt()
+    return torch.cat([*_moments(flux)[:2], flux.amax(dim=2)], dim=1)
 
 
-def _zero_crossings(windows: Tensor) -> list[Tensor]:
-    """Share of a frame's samples whose sign differs from the one before; a frame's first never counts."""
-    is_negative = (windows < -ZERO_CROSSING_FLOOR).to(windows.dtype)
-    changes = nn.functional.pad((is_negative[:, 1:] - is_negative[:, :-1]).abs(), (1, 0))
-    firsts = framed(changes, FRAME_SAMPLES)[..., 0]
-    rate = (frame_sums(changes, FRAME_SAMPLES) - firsts) / FRAME_SAMPLES
-    return [*_mean_std(rate), rate.amax(dim=1), rate.amin(dim=1)]
+def _low_energy_ratio(power: Tensor) -> Tensor:
+    energy = power.sum(dim=1)
+    return ratio(energy[:, :N_LOW_BINS].sum(dim=1, keepdim=True), energy.sum(dim=1, keepdim=True))
 
 
-def _envelope_level(envelope: Tensor) -> list[Tensor]:
-    mean, std = _mean_std(envelope)
-    return [mean, std, ratio(mean, std)]
+def _moments(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mean, std, skewness and excess kurtosis of a population along the last axis of (B, series, n).
 
-
-def _peaks(envelope: Tensor) -> list[Tensor]:
-    """Count, mean and std of the heights of the envelope's peaks, 0 where there is none.
-
-    A peak is the maximum of its +-0.1 s neighbourhood, at least the envelope's mean, and above the sample
-    before it, so that a plateau counts once.
+    The last two are 0 where nothing varies.
     """
-    before = nn.functional.pad(envelope[:, :-1], (1, 0), value=-1.0)
-    is_peak = (
-        (envelope >= _neighbourhood_maximum(envelope, PEAK_REACH))
-        & (envelope >= envelope.mean(dim=1, keepdim=True))
-        & (envelope > before)
-    ).to(envelope.dtype)
-    count = is_peak.sum(dim=1)
-    mean = ratio((envelope * is_peak).sum(dim=1), count)
-    variance = ratio(((envelope - mean[:, None]).square() * is_peak).sum(dim=1), count)
-    return [count, mean, variance.sqrt()]
-
-
-def _neighbourhood_maximum(values: Tensor, reach: int) -> Tensor:
-    """Maximum over +-`reach` samples of non-negative `values` (B, n), by doubling: log2(reach) steps."""
-    width = 2 * reach + 1
-    best = nn.functional.pad(values, (reach, reach))
-    span = 1
-    while 2 * span <= width:
-        best = torch.maximum(best[:, :-span], best[:, span:])
-        span *= 2
-    rest = width - span
-    return torch.maximum(best[:, : best.shape[1] - rest], best[:, rest:])
-
-
-def _flux(mel: Tensor) -> list[Tensor]:
-    """Euclidean distance between neighbouring frames of the mel image, dB."""
-    flux = (mel[..., 1:] - mel[..., :-1]).square().sum(dim=1).sqrt()
-    return [*_mean_std(flux), flux.amax(dim=1)]
-
-
-def _percentiles(magnitude: Tensor) -> list[Tensor]:
-    """90th and 10th percentile of (B, 16000), linear between the two nearest order statistics."""
-    position = 0.1 * (WINDOW_SAMPLES - 1)
-    below, weight = int(position), position - int(position)
-    largest = magnitude.topk(below + 2, dim=1).values
-    smallest = magnitude.topk(below + 2, dim=1, largest=False).values
-    return [
-        extremes[:, below] * (1 - weight) + extremes[:, below + 1] * weight
-        for extremes in (largest, smallest)
-    ]
-
-
-def _entropy(power: Tensor) -> Tensor:
-    """Mean over frames of the Shannon entropy of the power spectrum, relative to its maximum (0-1)."""
-    share = power / or_one(power.sum(dim=2, keepdim=True))
-    bits = -(share * share.clamp_min(TINY).log2()).sum(dim=2)
-    return bits.mean(dim=1) / float(np.log2(N_BINS))
-
-
-def _skewness_and_kurtosis(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Population skewness and excess kurtosis along the last axis, 0 where nothing varies."""
-    centred = values - values.mean(dim=-1, keepdim=True)
-    variance = centred.square().mean(dim=-1, keepdim=True)
-    scaled = centred / or_one(variance.sqrt())
-    skewness, kurtosis = scaled.pow(3).mean(dim=-1), scaled.pow(4).mean(dim=-1) - 3.0
-    is_flat = variance[..., 0] < TINY
-    zero = torch.zeros_like(skewness)
-    return torch.where(is_flat, zero, skewness), torch.where(is_flat, zero, kurtosis)
-
-
-def _mean_std(values: Tensor) -> list[Tensor]:
-    mean = values.mean(dim=1)
-    return [mean, (values - mean[:, None]).square().mean(dim=1).sqrt()]
-
-
-def _decibels(magnitude: Tensor) -> Tensor:
-    """10 log10, floored 80 dB below each window's maximum (librosa's contrast has magnitudes in here)."""
-    level = 10.0 * torch.log10(magnitude.clamp_min(POWER_FLOOR))
-    return torch.maximum(level, level.amax(dim=(1, 2), keepdim=True) - 80.0)
+    mean = values.mean(dim=2, keepdim=True)
+    centred = values - mean
+    variance = centred.square().mean(dim=2)
+    std = variance.sqrt()
+    scaled = centred / or_one(std)[..., None]
+    square = scaled.square()
+    skewness, kurtosis = (square * scaled).mean(dim=2), square.square().mean(dim=2) - 3.0
+    is_flat = variance < TINY
+    return mean[..., 0], std, torch.where(is_flat, 0.0, skewness), torch.where(is_flat, 0.0, kurtosis)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from engines.spec import FeatureSpec
-from realtime.features.banks import lowpass_taps
+from realtime.features.lowpass import Lowpass
 from realtime.features.scalars import Scalars
 from realtime.features.spectral import Images
 
@@ -22,22 +22,17 @@ class FeatureStack(nn.Module):
         engines.errors.ConfigError: parameters that do not fit together.
     """
 
-    lowpass: Tensor
-
     def __init__(self, spec: FeatureSpec | None = None) -> None:
         super().__init__()
         self.spec = spec or FeatureSpec()
         self.images = Images(self.spec)
         self.scalars = Scalars()
-        if self.spec.lowpass_hz is not None:
-            taps = torch.from_numpy(lowpass_taps(self.spec.lowpass_hz)).to(torch.float32)
-            self.register_buffer("lowpass", taps[None, None], persistent=False)
+        self.lowpass = None if self.spec.lowpass_hz is None else Lowpass(self.spec.lowpass_hz)
 
     @torch.no_grad()
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the images and the scalars of each window."""
-        if self.spec.lowpass_hz is not None:
-            half = self.lowpass.shape[-1] // 2
-            windows = nn.functional.conv1d(windows[:, None], self.lowpass, padding=half)[:, 0]
+        if self.lowpass is not None:
+            windows = self.lowpass(windows)
         images, mel = self.images(windows)
         return images, self.scalars(windows, mel)
