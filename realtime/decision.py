@@ -187,9 +187,10 @@ def _changed(state: DecisionState, event: PhaseEvent, settings: LengthSettings) 
     lengths = state.lengths
     length_s = (event.onset_sample - state.shown_onset) / RATE_HZ
     before = {Phase.INHALE: INHALE, Phase.EXHALE: EXHALE}.get(state.last_phase)
-    if settings.memory > 0 and before is not None:
+    # What is taken back, and so lasted no time, teaches nothing.
+    if settings.memory > 0 and before is not None and length_s > 0:
         if state.shown is not Phase.NONE:
-            if 0 < length_s < LONGEST_S:
+            if length_s < LONGEST_S:
                 lengths = lengths.heard(before, length_s, settings)
             lengths = lengths.followed(before, event.phase is Phase.NONE, settings)
         elif length_s < _LONGEST_LEARNED_PAUSE_S:

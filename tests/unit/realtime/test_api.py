@@ -106,6 +106,15 @@ def test_pushed_arrays_give_the_events_of_a_replay(detector, recording, replayed
     assert lines([*stream.push(samples), *stream.finish()]) == replayed
 
 
+def test_finishing_gives_what_the_resampler_held_back(detector, recording):
+    samples, rate_hz = soundfile.read(recording, dtype="float32")
+    stream = detector.stream(rate_hz, n_channels=2, with_frames=True)
+    stream.push(samples)
+    (frame,) = stream.finish()
+    assert frame.end_sample == 12 * 16_000
+    assert stream.finish() == []
+
+
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, 128_000), max_size=6))
 def test_the_cuts_do_not_matter(detector, breathing, cuts):

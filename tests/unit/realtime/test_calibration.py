@@ -5,7 +5,7 @@ import datetime
 import numpy as np
 import pytest
 
-from engines.errors import AudioError, ConfigError
+from engines.errors import AudioError, ConfigError, OutputError
 from realtime.calibration import Calibration, calibrate
 from realtime.config import Given, completed, resolve
 from realtime.profiles import profile_path, read_profile, save_profile, with_profile
@@ -124,6 +124,15 @@ def test_a_damaged_profile_is_told(text):
     path.write_text(text)
     with pytest.raises(ConfigError, match="calibrate"):
         read_profile("USB")
+
+
+@pytest.mark.usefixtures("clean_environment")
+def test_a_profile_that_cannot_be_written_is_told():
+    folder = profile_path("USB").parent
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_text("a file where the folder should be")
+    with pytest.raises(OutputError, match="cannot be written"):
+        save_profile("USB", Calibration(-60.0, -30.0), AT)
 
 
 @pytest.mark.usefixtures("clean_environment")

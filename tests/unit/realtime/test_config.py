@@ -6,6 +6,7 @@ import pytest
 
 from engines.errors import ConfigError
 from realtime.config import Given, LiveConfig, resolve, settings, text_from_resolved
+from realtime.setting_ranges import RANGES
 
 
 @pytest.fixture
@@ -32,24 +33,26 @@ def test_without_anything_the_defaults_hold():
 
 
 def test_flag_beats_environment_beats_file_beats_default(toml):
-    path = toml('hop_s = 0.4\nengine = "torch"\npack = "theirs"\n[smoothing]\nmin_phase_s = 0.5\n')
+    path = toml('hop_s = 0.4\nengine = "torch"\npack = "theirs"\n[decision]\nmargin = 0.5\n')
     environment = {"BREATH_HOP_S": "0.3", "BREATH_ENGINE": "onnxruntime"}
     resolved = resolve({"hop_s": Given("0.2", "--hop", is_text=True)}, path, environment)
     assert resolved.config.hop_s == 0.2
     assert resolved.config.engine == "onnxruntime"
     assert resolved.config.pack == "theirs"
-    assert resolved.config.smoothing.min_phase_s == 0.5
-    assert resolved.config.smoothing.hysteresis == LiveConfig().smoothing.hysteresis
+    assert resolved.config.decision.margin == 0.5
+    assert resolved.config.decision.phase_weight == LiveConfig().decision.phase_weight
     assert resolved.origins["hop_s"] == "--hop"
     assert resolved.origins["engine"] == "BREATH_ENGINE"
     assert resolved.origins["pack"] == str(path)
-    assert resolved.origins["smoothing.min_phase_s"] == str(path)
-    assert resolved.origins["smoothing.hysteresis"] == "default"
+    assert resolved.origins["decision.margin"] == str(path)
+    assert resolved.origins["decision.phase_weight"] == "default"
 
 
 def test_a_variable_reaches_a_nested_setting():
-    config = resolve({}, environment={"BREATH_PRESENCE_GATE_DBFS": "-50"}).config
+    variables = {"BREATH_PRESENCE_GATE_DBFS": "-50", "BREATH_DECISION_LENGTHS_SIGMA": "0.7"}
+    config = resolve({}, environment=variables).config
     assert config.presence.gate_dbfs == -50.0
+    assert config.decision.lengths.sigma == 0.7
 
 
 def test_the_file_in_the_platforms_folder_is_found(clean_environment):
@@ -71,20 +74,24 @@ def test_a_file_named_by_a_variable_is_read(toml):
         ("hop = 0.1\n", ["'hop'", "did you mean 'hop_s'"]),
         ("gate_dbfs = -50.0\n", ["'gate_dbfs'", "did you mean 'presence.gate_dbfs'"]),
         (
-            "[smoothing]\nhysterisis = 0.1\n",
-            ["'smoothing.hysterisis'", "did you mean 'smoothing.hysteresis'"],
+            "[decision]\nmargn = 0.1\n",
+            ["'decision.margn'", "did you mean 'decision.margin'"],
         ),
-        ("[smothing]\nhysteresis = 0.1\n", ["there is no setting 'smothing'"]),
+        ("[decison]\nmargin = 0.1\n", ["there is no setting 'decison'"]),
         ("zzz = 1\n", ["'zzz'", "--print-config"]),
-        ("smoothing = 3\n", ["smoothing is a table", "[smoothing]"]),
+        ("decision = 3\n", ["decision is a table", "[decision]"]),
+        ("[decision]\nlengths = 3\n", ["decision.lengths is a table", "[decision.lengths]"]),
+        ("[decision]\nsigma = 0.3\n", ["'decision.sigma'", "did you mean 'decision.lengths.sigma'"]),
+        ("lookahead_s = 1.5\n", ["lookahead_s", "from 0 to 1 s", "not 1.5"]),
         ("hop_s = 3\n", ["hop_s", "from 0.01 to 1 s", "not 3"]),
         ("hop_s = nan\n", ["hop_s", "from 0.01 to 1 s", "not nan"]),
         ('hop_s = "0.1"\n', ["hop_s", "a number", "'0.1'"]),
         ("channel = 1.5\n", ["channel", "a whole number", "1.5"]),
         ("channel = -1\n", ["channel", "from 0"]),
-        ('engine = "tpu"\n', ["engine", "auto, onnxruntime, torch, tensorrt", "'tpu'"]),
+        ('engine = "tpu"\n', ["engine", "auto, onnxruntime, openvino, torch, tensorrt", "'tpu'"]),
         ("display = 1\n", ["display", "true or false"]),
-        ("[smoothing]\nhysteresis = 0.5\n", ["smoothing.hysteresis", "from 0 to 0.49"]),
+        ("[decision]\nmargin = 1\n", ["decision.margin", "from 0 to 0.99"]),
+        ("[decision.lengths]\nmemory = 2\n", ["decision.lengths.memory", "from 0 to 1"]),
         ("hop_s = \n", ["not valid TOML", "line 1"]),
     ],
 )
@@ -116,14 +123,18 @@ def test_what_is_printed_can_be_read_back(toml):
     given = {
         "hop_s": Given(0.25, "--hop"),
         "device": Given('a "quoted" [name]', "--device"),
-        "smoothing.min_phase_s": Given(0.4, "--set"),
+        "decision.margin": Given(0.4, "--set"),
+        "decision.lengths.memory": Given(0.0, "--set"),
+        "decision.lengths.prior_breaths": Given(7.5, "--set"),
         "display": Given(False, "--no-display"),
     }
     before = resolve(given, environment={})
     text = text_from_resolved(before)
     assert "# --hop" in text
     assert "# --set" in text
-    assert tomllib.loads(text)["display"] is False
+    read = tomllib.loads(text)
+    assert read["display"] is False
+    assert (read["decision"]["margin"], read["decision"]["lengths"]["memory"]) == (0.4, 0.0)
     assert resolve({}, toml(text), {}).config == before.config
 
 
@@ -131,3 +142,28 @@ def test_every_setting_is_printed():
     text = text_from_resolved(resolve({}, environment={}))
     for key, _, _ in settings():
         assert key.rpartition(".")[2] in text
+
+
+def test_every_setting_can_be_given_in_a_file_and_what_is_printed_gives_the_same(toml):
+    """Another value than its default for every number, nested or not."""
+    lines: dict[str, list[str]] = {}
+    for key, kind, default in settings():
+        if kind is float and key in RANGES:
+            lowest, highest, _ = RANGES[key]
+            value = lowest + 0.37 * (min(highest, 10 + lowest) - lowest)
+            assert value != default
+            table, _, name = key.rpartition(".")
+            lines.setdefault(table, []).append(f"{name} = {value!r}")
+    assert {"", "presence", "decision", "decision.lengths", "breathing"} == set(lines)
+    text = "\n".join("\n".join([f"[{table}]" * bool(table), *given]) for table, given in lines.items())
+    given = resolve({}, toml(text), {})
+    changed = {key for key, origin in given.origins.items() if origin != "default"}
+    assert len(changed) == sum(map(len, lines.values()))
+    assert resolve({}, toml(text_from_resolved(given)), {}).config == given.config
+    assert resolve({}, environment={}).config.decision.lengths != given.config.decision.lengths
+
+
+def test_every_range_is_that_of_a_setting_and_holds_its_default():
+    defaults = {key: default for key, _, default in settings()}
+    for key, (lowest, highest, _) in RANGES.items():
+        assert defaults[key] is None or lowest <= defaults[key] <= highest

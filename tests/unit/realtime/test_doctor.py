@@ -102,6 +102,10 @@ def test_latency_is_held_against_the_hop():
     assert bool(found.mend) == is_slow
 
 
+def test_the_channel_of_a_microphone_is_none_of_the_demo():
+    assert not failed(findings("latency", hop_s="0.05", channel="1"))
+
+
 def test_a_setting_that_cannot_be_used_is_a_failure_and_the_rest_goes_on():
     found = findings("settings", "pack", hop_s="7")
     (failure,) = failed(found)

@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 
@@ -104,7 +105,8 @@ def test_the_demo_is_heard_right(tmp_path):
     ]
     assert len(agreed) > 50
     assert np.mean(agreed) > 0.9
-    changes = [json.loads(line) for line in events.read_text().splitlines()]
+    said = [json.loads(line) for line in events.read_text().splitlines()]
+    changes = [event for event in said if event["event"] == "phase"]
     assert all(before["phase"] != after["phase"] for before, after in pairwise(changes))
     assert all(change["onset_s"] <= change["reported_s"] for change in changes)
     assert set(changes[0]) == {"event", "phase", "onset_s", "reported_s", "confidence"}
@@ -113,7 +115,7 @@ def test_the_demo_is_heard_right(tmp_path):
     assert "engine onnxruntime (" in result.stderr
 
 
-@pytest.mark.parametrize("option", ["--frames", "--events"])
+@pytest.mark.parametrize("option", ["--frames", "--events", "--breaths"])
 def test_standard_output_holds_data_and_nothing_else(recording, tmp_path, option):
     path = tmp_path / "to_file"
     assert live("replay", recording, option, path).exit_code == 0
@@ -154,9 +156,12 @@ def test_seconds_end_a_replay_early(recording):
     [
         (["--hop", "7"], 2, "--hop: hop_s must be a number from 0.01 to 1 s, not 7"),
         (["demo", "--hop", "fast"], 2, "--hop: hop_s must be a number"),
-        (["demo", "--set", "smoothing.min_phase=1"], 2, "did you mean 'smoothing.min_phase_s'"),
+        (["demo", "--set", "decision.margn=1"], 2, "did you mean 'decision.margin'"),
+        (["demo", "--lookahead", "2"], 2, "--lookahead: lookahead_s must be a number from 0 to 1 s"),
         (["demo", "--set", "seed"], 2, "KEY=VALUE"),
         (["demo", "--frames", "-", "--events", "-"], 2, "cannot both go to standard output"),
+        (["demo", "--breaths", "-", "--events", "-"], 2, "events and breaths cannot both go to"),
+        (["demo", "--set", "breathing.apnoea_s=1"], 2, "a number from 2 to 600 s"),
         (["--no-such-flag"], 2, "No such option"),
         (["rplay"], 2, "Did you mean 'replay'"),
         (["pyproject.toml"], 2, "breath-live replay pyproject.toml"),
@@ -189,6 +194,25 @@ def test_frames_and_events_do_not_share_a_file_nor_destroy_the_recording(recordi
     assert recording.read_bytes() == before
 
 
+def test_breaths_are_written_as_rows_and_as_events(tmp_path):
+    table, events = tmp_path / "breaths.csv", tmp_path / "events.jsonl"
+    result = live("demo", "--pace", 0, "--seconds", 30, "--breaths", table, "--events", events)
+    assert result.exit_code == 0, result.stderr
+    said = [json.loads(line) for line in events.read_text().splitlines()]
+    told = [event for event in said if event["event"] == "breath"]
+    written = rows(table.read_text())
+    assert len(written) == len(told) > 3
+    for row, event in zip(written, told, strict=True):
+        assert {key: "" if event[key] is None else str(event[key]) for key in row} == row
+    assert f"{len(told)} complete breaths" in result.stderr
+    source = DemoSource(30.0, pace=0)
+    for _ in source.blocks():
+        pass
+    starts = [phase.start_sample / 16000 for phase in source.phases if phase.phase is Phase.INHALE]
+    true_rate = 60 * (len(starts) - 1) / (starts[-1] - starts[0])
+    assert float(written[-1]["minute_rate_per_min"]) == pytest.approx(true_rate, rel=0.15)
+
+
 def test_a_slip_in_the_last_name_leaves_results_of_before_alone(recording, tmp_path):
     frames = tmp_path / "frames.csv"
     frames.write_text("yesterday")
@@ -208,18 +232,19 @@ def test_settings_are_printed_with_their_origins(monkeypatch, tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text("channel = 1\n")
     monkeypatch.setenv("BREATH_ENGINE", "torch")
-    result = live("--hop", "0.2", "--no-display", "--config", file, "--print-config")
+    flags = ["--hop", "0.2", "--lookahead", "0.4", "--set", "decision.lengths.sigma=0.5", "--no-display"]
+    result = live(*flags, "--config", file, "--print-config")
     assert result.exit_code == 0
     origins = {line.split("#")[0].strip(): line.split("#")[-1].strip() for line in result.stdout.splitlines()}
     assert origins["hop_s = 0.2"] == "--hop"
     assert origins['engine = "torch"'] == "BREATH_ENGINE"
     assert origins["channel = 1"] == str(file)
     assert origins["display = false"] == "--display/--no-display"
-    assert origins["min_phase_s = 0.3"] == "default"
-    assert (
-        live("listen", "--hop", "0.2", "--no-display", "--config", file, "--print-config").stdout
-        == result.stdout
-    )
+    assert origins["lookahead_s = 0.4"] == "--lookahead"
+    assert origins["sigma = 0.5"] == "--set"
+    assert origins["seed = 0"] == "default"
+    assert tomllib.loads(result.stdout)["decision"]["lengths"]["sigma"] == 0.5
+    assert live("listen", *flags, "--config", file, "--print-config").stdout == result.stdout
 
 
 class _Unplugged(ArraySource):

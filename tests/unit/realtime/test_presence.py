@@ -1,6 +1,9 @@
+"""Is anybody breathing: the level, and what the networks say, in one probability."""
+
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as trying
 from hypothesis import strategies as st
 
 from engines.contract import RATE_HZ, WINDOW_SAMPLES
@@ -12,19 +15,29 @@ from realtime.presence import (
     level_from_window,
 )
 
-SETTINGS = PresenceSettings(gate_dbfs=-60.0, below_peak_db=20.0, peak_decay_db_per_s=2.0, hysteresis_db=3.0)
+SETTINGS = PresenceSettings(
+    gate_dbfs=-60.0,
+    below_peak_db=10.0,
+    peak_decay_db_per_s=2.0,
+    log_odds_per_db=0.1,
+    log_odds_per_db_alone=0.5,
+)
+HOP = 1600
+LEVEL = st.floats(-120, 0)
+PROB = st.floats(0, 1)
 
 
 def tone(freq_hz, amplitude=1.0):
     return (amplitude * np.sin(2 * np.pi * freq_hz * np.arange(WINDOW_SAMPLES) / RATE_HZ)).astype(np.float32)
 
 
-def after(levels_dbfs, hop=1600, settings=SETTINGS):
-    state, answers = PresenceState.initial(), []
-    for i, level_dbfs in enumerate(levels_dbfs):
-        state, answer = advance(state, level_dbfs, (i + 1) * hop, settings)
-        answers.append(answer)
-    return answers
+def after(levels_dbfs, prob_breath=None, settings=SETTINGS):
+    """P(breath) for levels that come every hop."""
+    state, probs = PresenceState.initial(), []
+    for k, level_dbfs in enumerate(levels_dbfs):
+        state, prob = advance(state, level_dbfs, prob_breath, RATE_HZ + k * HOP, settings)
+        probs.append(prob)
+    return probs
 
 
 @pytest.mark.parametrize("amplitude", [1.0, 0.1, 0.001])
@@ -44,33 +57,67 @@ def test_only_the_newest_part_counts():
     assert level_from_window(window, 2000.0) == SILENCE_DBFS
 
 
-def test_silence_is_never_breath():
-    assert not any(answer.is_present for answer in after([SILENCE_DBFS] * 50))
+@given(levels_dbfs=st.lists(LEVEL, min_size=1, max_size=40), prob_breath=st.none() | PROB)
+def test_below_the_gate_nothing_is_breath_and_above_it_nothing_is_certain(levels_dbfs, prob_breath):
+    for level_dbfs, prob in zip(levels_dbfs, after(levels_dbfs, prob_breath), strict=True):
+        if level_dbfs <= SETTINGS.gate_dbfs:
+            assert prob == 0.0
+        else:
+            assert 0 < prob < 1
 
 
-def test_below_the_gate_nothing_is_breath_and_above_it_the_first_sound_is():
-    assert [answer.is_present for answer in after([-61.0, -59.0])] == [False, True]
+@given(before=st.lists(LEVEL, max_size=10), levels=st.tuples(LEVEL, LEVEL), prob_breath=st.none() | PROB)
+def test_the_louder_the_likelier(before, levels, prob_breath):
+    softer, louder = sorted(levels)
+    assert after([*before, softer], prob_breath)[-1] <= after([*before, louder], prob_breath)[-1]
 
 
-def test_a_gap_far_below_the_breath_is_a_pause():
-    answers = after([-30.0, -30.0, -56.0, -56.0, -30.0])
-    assert [answer.is_present for answer in answers] == [True, True, False, False, True]
+@given(levels_dbfs=st.lists(LEVEL, min_size=1, max_size=10), probs=st.tuples(PROB, PROB))
+def test_the_surer_the_networks_the_likelier(levels_dbfs, probs):
+    less, more = sorted(probs)
+    assert after(levels_dbfs, less)[-1] <= after(levels_dbfs, more)[-1]
 
 
-def test_hysteresis_keeps_what_is_there_and_asks_more_of_what_is_not():
-    # 21 dB below the peak: between the threshold for going on (23) and the one for beginning (20).
-    assert after([-30.0, -51.0])[1].is_present
-    assert not after([-30.0, -56.0, -51.0])[2].is_present
+def test_so_far_below_the_loudest_the_level_says_nothing():
+    loudest, at_the_edge = -20.0, -20.2 - SETTINGS.below_peak_db
+    assert after([loudest, at_the_edge])[1] == pytest.approx(0.5)
+    for prob_breath in (0.2, 0.5, 0.9):
+        assert after([loudest, at_the_edge], prob_breath)[1] == pytest.approx(prob_breath)
+    assert after([loudest, at_the_edge - 5])[1] < 0.1
+    assert after([loudest, at_the_edge + 5])[1] > 0.9
 
 
-def test_the_loudest_sound_is_forgotten_in_time():
-    settings = PresenceSettings(peak_decay_db_per_s=20.0)
-    answers = after([-10.0, *[-45.0] * 10], settings=settings)
-    assert not answers[1].is_present
-    assert answers[-1].is_present
+def test_networks_that_know_nothing_leave_less_weight_to_the_level_than_none_at_all():
+    pause = [-20.0, -50.0]
+    assert after(pause, 0.5)[1] > after(pause)[1]
+    deaf = PresenceSettings(gate_dbfs=-60.0, below_peak_db=10.0, log_odds_per_db=0.0)
+    assert after(pause, 0.7, deaf)[1] == pytest.approx(0.7)
 
 
-@given(st.lists(st.floats(-120, 0), max_size=60))
-def test_the_margin_says_what_the_answer_says(levels_dbfs):
-    for answer in after(levels_dbfs):
-        assert answer.is_present == (answer.margin_db > 0)
+def test_level_alone_and_level_beside_networks_that_do_not_know_are_the_same_sum():
+    alike = PresenceSettings(
+        gate_dbfs=-60.0, below_peak_db=10.0, log_odds_per_db=0.3, log_odds_per_db_alone=0.3
+    )
+    levels_dbfs = [-30.0, -45.0, -39.0, -21.0]
+    assert after(levels_dbfs, None, alike) == pytest.approx(after(levels_dbfs, 0.5, alike))
+
+
+@pytest.mark.parametrize("gone_by_hops", [1, 7])
+def test_the_loudest_sound_is_forgotten_in_time_not_in_windows(gone_by_hops):
+    settings = PresenceSettings(gate_dbfs=-90.0, below_peak_db=10.0, peak_decay_db_per_s=20.0)
+    state, _ = advance(PresenceState.initial(), -10.0, None, RATE_HZ, settings)
+    state, soon = advance(state, -45.0, None, RATE_HZ + HOP, settings)
+    for end in range(RATE_HZ + HOP * (1 + gone_by_hops), 3 * RATE_HZ + 1, HOP * gone_by_hops):
+        state, late = advance(state, -45.0, None, end, settings)
+    assert soon < 0.1
+    assert late > 0.9
+    assert state.peak_dbfs == pytest.approx(max(-45.0, -10.0 - 20.0 * (state.end_sample / RATE_HZ - 1)))
+
+
+@trying(max_examples=20)
+@given(levels_dbfs=st.lists(LEVEL, max_size=20), last_dbfs=LEVEL)
+def test_the_loudest_sound_is_never_softer_than_the_newest(levels_dbfs, last_dbfs):
+    state = PresenceState.initial()
+    for k, level_dbfs in enumerate([*levels_dbfs, last_dbfs]):
+        state, _ = advance(state, level_dbfs, 0.5, RATE_HZ + k * HOP, SETTINGS)
+    assert last_dbfs <= state.peak_dbfs <= max([*levels_dbfs, last_dbfs])

@@ -224,8 +224,9 @@ def test_prefixes_are_checked():
 
 def test_an_unknown_host_is_told_at_the_start():
     pytest.importorskip("pythonosc", reason="python-osc is not installed")
-    with pytest.raises(ConfigError, match=r"no host 'nowhere\.invalid'"):
-        OscSender(OscTarget("nowhere.invalid", 9000))
+    for host in ("nowhere.invalid", "a..b", 70 * "x"):
+        with pytest.raises(ConfigError, match=f"no host '{host}'"):
+            OscSender(OscTarget(host, 9000))
 
 
 def test_the_promptest_arrival_of_late_tells_the_time():

@@ -1,0 +1,41 @@
+"""A run whose sound is brought by whoever looks on, one source after another."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+from engines.errors import ConfigError
+from realtime import live
+from realtime.config import LiveConfig
+from realtime.onlooker import Onlooker
+from realtime.sources import ArraySource
+
+
+def test_a_session_that_is_over_is_forgotten_but_for_its_summary(tiny_pack, capsys):
+    heard = []
+    is_forgotten = []
+
+    def sources():
+        for number in range(3):
+            # The run itself still holds the source that has just ended.
+            gc.collect()
+            is_forgotten.append([source() is None for source in heard[:-1]])
+            source = ArraySource(np.zeros(20_000, np.float32), 16_000, name=f"source {number}")
+            heard.append(weakref.ref(source))
+            yield source
+            del source
+
+    config = LiveConfig(pack=str(tiny_pack), display=False, n_threads=1)
+    live.run(config, sources(), onlooker=Onlooker(brings_sound=True))
+    assert is_forgotten == [[], [], [True]]
+    said = capsys.readouterr().err
+    assert [f"source {number}: heard 1.2 s" in said for number in range(3)] == [True] * 3
+
+
+def test_what_comes_one_after_another_is_not_recorded_as_one(tmp_path):
+    config = LiveConfig(record=str(tmp_path / "all.wav"))
+    with pytest.raises(ConfigError, match="one after another"):
+        live.run(config, iter(()), onlooker=Onlooker(brings_sound=True))
+    assert not list(tmp_path.iterdir())
