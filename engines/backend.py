@@ -1,7 +1,7 @@
 """The Engine protocol, and the choice of a back end with its reason."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -9,10 +9,12 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.errors import BackendUnavailableError, ConfigError
+from engines.errors import BackendUnavailableError, ConfigError, EngineError
 
 GPU_ENGINES: tuple[str, ...] = ("tensorrt", "tensorrt-rtx")
-ENGINES: tuple[str, ...] = (*GPU_ENGINES, "onnxruntime", "torch")
+ENGINES: tuple[str, ...] = (*GPU_ENGINES, "onnxruntime", "openvino", "torch")
+# OpenVINO only where it is asked for: on some processors it is faster than ONNX Runtime, on others slower.
+_AUTO_ENGINES = tuple(name for name in ENGINES if name != "openvino")
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,40 @@ class Inference:
         logits: (B, n_networks) float32, one logit per window and network, networks in the pack's order;
             sigmoid(logit) = P(exhale).
         stages_s: wall-clock seconds of each stage, in order of execution (`features`, then one per network).
+        presence_logits: (B, n_networks) float32, alike; sigmoid(logit) = P(breath). None for a pack whose
+            networks know the phase only.
     """
 
     logits: NDArray[np.float32]
     stages_s: dict[str, float]
+    presence_logits: NDArray[np.float32] | None = None
+
+
+def inference_from_outputs(outputs: Sequence[NDArray[np.float32]], stages_s: dict[str, float]) -> Inference:
+    """Tell apart what the networks gave out.
+
+    Args:
+        outputs: of each network (B,) float32, the logit of the phase, or (B, 2), the same and that of
+            presence.
+        stages_s: as in `Inference`.
+
+    Raises:
+        EngineError: the networks differ in this, or gave out something else.
+    """
+    shapes = [output.shape for output in outputs]
+    if len(set(shapes)) != 1 or shapes[0][1:] not in ((), (2,)):
+        raise EngineError(
+            f"the networks gave out {', '.join(map(str, shapes))}, which must all be (B,) or all (B, 2). "
+            "Fetch or export the pack again"
+        )
+    logits = np.stack(outputs, axis=1)
+    if logits.ndim == 2:
+        return Inference(logits, stages_s)
+    return Inference(logits[..., 0].copy(), stages_s, logits[..., 1].copy())
 
 
 class Engine(Protocol):
-    """Waveform windows in, one logit per network out. Created loaded; a context manager; not thread-safe."""
+    """Waveform windows in, every network's logits out. Created loaded; a context manager; not thread-safe."""
 
     @property
     def name(self) -> str:
@@ -90,20 +118,21 @@ def choose(
         raise ConfigError(f"unknown engine {requested!r}; choose auto, {', '.join(ENGINES)}")
     asked = [name for name in GPU_ENGINES if requested in ("auto", name)]
     missing = {name: why_not_on_gpu(name) if why_not_on_gpu else "not considered here" for name in asked} | {
-        "onnxruntime": _missing_for_onnxruntime(has_onnx_graphs),
+        "onnxruntime": _missing_for_graphs("onnxruntime", "onnxruntime", has_onnx_graphs),
+        "openvino": _missing_for_graphs("openvino", "'breath[openvino]'", has_onnx_graphs),
         "torch": _missing_for_torch(has_weights),
     }
     if requested != "auto":
         if missing[requested]:
             raise BackendUnavailableError(f"engine {requested!r} cannot run: {missing[requested]}")
         return Choice(requested, "as asked for")
-    for name in ENGINES:
+    for name in _AUTO_ENGINES:
         if not missing[name]:
-            better = ENGINES[: ENGINES.index(name)] if why_not_on_gpu else ("onnxruntime",)
+            better = _AUTO_ENGINES[: _AUTO_ENGINES.index(name)] if why_not_on_gpu else ("onnxruntime",)
             reason = _passed_over({other: missing[other] for other in better if other != name})
             return Choice(name, reason or "the fastest that runs on this machine")
     raise BackendUnavailableError(
-        "no engine can run this pack: " + "; ".join(f"{name}: {missing[name]}" for name in ENGINES)
+        "no engine can run this pack: " + "; ".join(f"{name}: {missing[name]}" for name in _AUTO_ENGINES)
     )
 
 
@@ -115,9 +144,9 @@ def _passed_over(missing: dict[str, str]) -> str:
     return "; ".join(f"{' and '.join(group)} passed over: {reason}" for reason, group in names.items())
 
 
-def _missing_for_onnxruntime(has_onnx_graphs: bool) -> str:
-    if importlib.util.find_spec("onnxruntime") is None:
-        return "onnxruntime is not installed; pip install onnxruntime"
+def _missing_for_graphs(package: str, install: str, has_onnx_graphs: bool) -> str:
+    if importlib.util.find_spec(package) is None:
+        return f"{package} is not installed; pip install {install}"
     if not has_onnx_graphs:
         return "the pack holds no ONNX graphs; make them with: breath-offline export --pack PACK"
     return ""

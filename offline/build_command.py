@@ -3,12 +3,17 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from engines.errors import ConfigError, EngineMissingError
 from offline.cli_options import FOLDER, need_workshop, pack_option, read_clips
+
+if TYPE_CHECKING:
+    from engines.pack import Pack
 
 _ENGINES = ("tensorrt", "tensorrt-rtx", "onnxruntime", "openvino")
 _PRECISIONS = ("fp32", "fp16", "int8")
@@ -19,36 +24,34 @@ _PRECISIONS = ("fp32", "fp16", "int8")
 @click.option("--engine", required=True, type=click.Choice(_ENGINES), help="What the networks will run on.")
 @click.option(
     "--precision",
-    default="fp32",
-    show_default=True,
     type=click.Choice(_PRECISIONS),
-    help="What the networks compute in.",
+    help="What the networks compute in.  [fp32; on a CPU as the pack's graphs are]",
 )
 @click.option(
     "--batch",
     default="1:1:16",
     show_default=True,
     metavar="MIN:OPT:MAX",
-    help="Windows in one inference: least, likeliest, most.",
+    help="Windows in one inference on a GPU: least, likeliest, most.",
 )
 @click.option("--out", type=FOLDER, help="Folder for engines; the user's cache if not given.")
 @click.option("--data", type=FOLDER, help="Labelled clips for the parity gate, besides the edge cases.")
-def build(pack: str, engine: str, precision: str, batch: str, out: Path | None, data: Path | None) -> None:
-    """Build a pack's networks for a GPU, and hold them to float32.
+def build(
+    pack: str, engine: str, precision: str | None, batch: str, out: Path | None, data: Path | None
+) -> None:
+    """Build a pack's networks for an engine, and hold them to float32.
 
     TensorRT builds on the GPU that the engine is for; TensorRT-RTX anywhere, for every GeForce RTX and
-    workstation GPU of its list. What was built before and is whole is not built again. Where no GPU can run
-    the engine, the parity gate says so, and says neither passed nor failed.
+    workstation GPU of its list; OpenVINO for this CPU; ONNX Runtime runs a pack's graphs as they are. What
+    was built before and is whole is not built again. Where the engine cannot be run, or there is nothing to
+    hold it to, the parity gate says so, and says neither passed nor failed.
     """
-    if engine == "openvino":
-        raise ConfigError("--engine openvino is not in this version; choose onnxruntime")
-    if precision == "int8":
-        raise ConfigError("--precision int8 is not in this version; choose fp16 or fp32")
+    is_on_cpu = engine in ("onnxruntime", "openvino")
+    if precision == "int8" and not is_on_cpu:
+        raise ConfigError(f"--precision int8 is for the CPU; with {engine} choose fp16 or fp32")
     from engines.engine_cache import BatchProfile
 
     profile = BatchProfile.parse(batch)
-    if engine == "onnxruntime" and precision != "fp32":
-        raise ConfigError(f"onnxruntime runs the pack's graphs as they are, in fp32, not in {precision}")
     need_workshop("onnx", *(["sklearn"] if data else []))
     from engines.pack import load_pack
     from offline.build import build_engine, gate_windows
@@ -58,20 +61,15 @@ def build(pack: str, engine: str, precision: str, batch: str, out: Path | None, 
         raise EngineMissingError(
             f"{loaded.path} holds no ONNX graphs; make them with: breath-offline export --pack {loaded.path}"
         )
-    if loaded.manifest.graph_precision != "float" and engine != "onnxruntime":
+    if is_on_cpu:
+        _build_on_cpu(loaded, engine, precision, out, data)
+        return
+    if loaded.manifest.graph_precision != "float":
         raise ConfigError(
             f"{engine} builds from float graphs, and those of {loaded.path} are INT8 for the CPU; give the "
             "pack that breath-offline train or export wrote"
         )
     windows = gate_windows(None if data is None else read_clips(data, skip_bad=False))
-    if engine == "onnxruntime":
-        from engines.onnx_backend import OnnxEngine
-        from offline.parity import compare
-
-        with OnnxEngine(loaded) as opened:
-            click.echo("onnxruntime runs the pack's graphs as they are: nothing to build")
-            click.echo(compare(opened, loaded, "fp32", windows))
-        return
     with _phases() as progress:
         built = build_engine(
             loaded,
@@ -90,6 +88,23 @@ def build(pack: str, engine: str, precision: str, batch: str, out: Path | None, 
     from offline.parity import Parity
 
     click.echo(Parity(**manifest.parity))
+
+
+def _build_on_cpu(
+    pack: "Pack", engine: str, precision: str | None, out: Path | None, data: Path | None
+) -> None:
+    from offline.build import gate_windows
+    from offline.build_cpu import build_on_cpu, check_precision
+
+    check_precision(pack, engine, precision)
+    windows = gate_windows(None if data is None else read_clips(data, skip_bad=False))
+    with _phases() as progress:
+        built = build_on_cpu(pack, engine, windows, root=out, progress=partial(progress, "parity"))
+    if built.path is None:
+        click.echo(f"{engine} runs the pack's graphs as they are: nothing to build")
+    else:
+        click.echo(f"compiled: {built.path}, {built.n_bytes / 1e6:.1f} MB")
+    click.echo(built.parity)
 
 
 def _text_from_layers(layers: dict[str, dict[str, int]]) -> str:

@@ -32,7 +32,7 @@ class Detector:
     as warnings below the logger `realtime`.
 
     Args:
-        pack: folder of a model pack, or `default`.
+        pack: folder of a model pack, or the name of a shipped one, `default` or `clips`.
         engine: `auto`, `onnxruntime`, `openvino`, `torch`, `tensorrt` or `tensorrt-rtx`.
         hop_s: distance of two answers, seconds, 0.01 to 1.
         channel: of the sound that is listened to, counted from 0; None: the mean of all.
@@ -61,8 +61,10 @@ class Detector:
         settings: Mapping[str, object] | None = None,
         config_file: str | PathLike[str] | None = None,
     ) -> None:
+        # A path is always that of a folder, also if it reads like the name of a shipped pack.
+        location = pack if isinstance(pack, str) else str(Path(pack).expanduser().absolute())
         wanted: dict[str, object] = {
-            "pack": None if str(pack) == "default" else str(pack),
+            "pack": None if location == "default" else location,
             "engine": None if engine == "auto" else engine,
             "hop_s": hop_s,
             "channel": channel,
@@ -76,8 +78,7 @@ class Detector:
         }
         file = os.devnull if config_file is None else Path(config_file)
         self._config = resolve(given, file, environment={}).config
-        location = self._config.pack
-        self._pack = load_pack(location if location == "default" else Path(location).expanduser())
+        self._pack = load_pack(self._config.pack)
         self._engine, self.choice = open_engine(self._pack, self._config.engine, self._config.n_threads)
         self._callbacks: list[tuple[type[Any], Callback]] = []
         self._listenings: list[Listening] = []

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,7 +178,8 @@ def latency(params: dict[str, Any]) -> Iterator[Finding]:
     meter = LatencyMeter()
     with engine:
         engine.warm_up()
-        pipeline = Pipeline(source, engine, loaded.manifest, config.pipeline)
+        # The demo has one channel, whatever the microphone is going to have.
+        pipeline = Pipeline(source, engine, loaded.manifest, replace(config.pipeline, channel=None))
         steps = [step for block in source.blocks() for step in pipeline.push(block)]
     for step in steps[_WARM_WINDOWS:]:
         meter.add(step.latency_s)
@@ -270,4 +272,4 @@ def _config(params: dict[str, Any]) -> "LiveConfig":
 def _pack(config: "LiveConfig") -> "Pack":
     from engines.pack import load_pack
 
-    return load_pack(config.pack if config.pack == "default" else Path(config.pack).expanduser())
+    return load_pack(config.pack)

@@ -11,7 +11,7 @@ def open_engine(pack: Pack, requested: str = "auto", n_threads: int | None = Non
 
     Args:
         pack: the model pack.
-        requested: `auto`, `onnxruntime`, `torch`, `tensorrt` or `tensorrt-rtx`.
+        requested: `auto`, `onnxruntime`, `openvino`, `torch`, `tensorrt` or `tensorrt-rtx`.
         n_threads: threads of one inference; None: the back end's own choice. Torch has one number for the
             whole process.
 
@@ -40,6 +40,10 @@ def open_engine(pack: Pack, requested: str = "auto", n_threads: int | None = Non
         from engines.onnx_backend import OnnxEngine
 
         return OnnxEngine(pack, n_threads), choice
+    if choice.name == "openvino":
+        from engines.openvino_backend import OpenVinoEngine
+
+        return OpenVinoEngine(pack, n_threads), choice
     import torch
 
     return _open_torch(pack, n_threads, "cuda" if torch.cuda.is_available() else "cpu"), choice

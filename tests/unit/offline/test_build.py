@@ -432,9 +432,9 @@ def test_onnx_runtime_has_nothing_to_build_but_is_held_to_torch(exported_pack):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--engine", "openvino"), 2, "not in this version"),
-        (("--engine", "tensorrt-rtx", "--precision", "int8"), 2, "not in this version"),
-        (("--engine", "onnxruntime", "--precision", "fp16"), 2, "as they are, in fp32"),
+        (("--engine", "tensorrt-rtx", "--precision", "int8"), 2, "is for the CPU"),
+        (("--engine", "onnxruntime", "--precision", "fp16"), 2, "fp16 is no faster"),
+        (("--engine", "openvino", "--precision", "int8"), 2, "breath-offline quantise"),
         (("--engine", "tensorrt-rtx", "--batch", "4:1:1"), 2, "not in order"),
         (("--engine", "tensorrt"), 4, "TensorRT builds only on the GPU"),
         (("--engine", "tensorrt-rtx", "--pack", "nowhere"), 4, "no model pack at nowhere"),
