@@ -17,7 +17,10 @@ from engines.errors import OutputError, PackError
 from engines.manifest import SCHEMA_VERSION, Manifest
 from engines.spec import FeatureSpec
 
-DEFAULT_PACK = Path(__file__).parent / "packs" / "default"
+SHIPPED_PACKS: dict[str, Path] = {
+    name: Path(__file__).parent / "packs" / name for name in ("default", "clips")
+}
+"""`default` for live sound, `clips` for one-second clips that each hold one phase from its onset."""
 MANIFEST_NAME = "manifest.json"
 FEATURES_GRAPH = "features.onnx"
 
@@ -66,12 +69,13 @@ def load_pack(location: str | Path = "default") -> Pack:
     """Load and verify a pack.
 
     Args:
-        location: a folder, or `default` for the pack that is shipped.
+        location: a folder, `~` being the user's; or, as a text and not as a path, one of `SHIPPED_PACKS`.
 
     Raises:
         PackError: there is no pack, or its manifest or one of its files is not what it should be.
     """
-    folder = DEFAULT_PACK if str(location) == "default" else Path(location)
+    shipped = SHIPPED_PACKS.get(location) if isinstance(location, str) else None
+    folder = shipped or Path(location).expanduser()
     manifest_path = folder / MANIFEST_NAME
     try:
         raw = manifest_path.read_bytes()

@@ -11,15 +11,18 @@ from offline.build_command import build
 from offline.cli_examples import OFFLINE_EPILOG, OFFLINE_EXAMPLES
 from offline.cli_options import (
     FOLDER,
+    clip_pack_option,
     data_option,
     engine_option,
     need_workshop,
+    pack_for_clips,
     pack_option,
     progress_bar,
     read_clips,
     skip_bad_option,
 )
 from offline.compose.command import compose
+from offline.evaluate_command import evaluate
 from offline.train_options import live_from_flags, live_options, settings_from_flags, training_options
 from realtime.cli_errors import BreathGroup
 from realtime.cli_examples import add_examples
@@ -27,7 +30,6 @@ from realtime.completion import completion_command
 
 # Everything heavy is imported by the command that needs it: help must come at once.
 
-_PARTS = ("unseen", "test", "validation", "train", "all")
 _SPECS = ("narrowband", "reference")
 
 _spec = click.option(
@@ -50,6 +52,7 @@ def main() -> None:
 
 main.add_command(compose)
 main.add_command(build)
+main.add_command(evaluate)
 main.add_command(benchmark)
 main.add_command(completion_command(main, "breath-offline"))
 
@@ -183,87 +186,10 @@ def quantise(pack: str, data: Path, negatives: Path | None, out: Path, seed: int
 
 
 @main.command()
-@click.option("--data", type=FOLDER, help="Folder of a labelled clip set, or its CSV.")
-@click.option("--streams", type=FOLDER, help="Folder of labelled streams: NAME.wav, NAME.csv, NAME.json.")
-@pack_option
-@click.option("--part", default="unseen", show_default=True, type=click.Choice(_PARTS), help="Days to score.")
-@click.option("--json", "json_path", type=FOLDER, help="Write the figures here; - for standard output.")
-@click.option("--report", type=FOLDER, help="Write figures and report.html into this folder.")
-@engine_option
-@click.option("--hop", metavar="S", help="Of streams: seconds from one answer to the next.  [0.1]")
-@click.option("--config", type=FOLDER, help="Of streams: settings of the live path, as for breath-live.")
-@click.option(
-    "--jobs",
-    default=1,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Of streams: processes side by side.",
-)
-@click.option(
-    "--draws",
-    "n_draws",
-    default=1000,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Draws of the bootstrap.",
-)
-@click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
-@skip_bad_option
-@click.pass_context
-def evaluate(
-    ctx: click.Context,
-    /,
-    data: Path | None,
-    streams: Path | None,
-    pack: str,
-    part: str,
-    report: Path | None,
-    hop: str | None,
-    config: Path | None,
-    jobs: int,
-    skip_bad: bool,
-    **shared: Any,
-) -> None:
-    """Score a pack, and each of its networks, on labelled clips; or the live path with it on streams.
-
-    With --data, by default on the days that the pack was neither trained nor tuned on: the held-out days of
-    its own clip set, every day of another one.
-
-    With --streams every labelled WAV of the folder is heard as breath-live replay hears it, and what was
-    shown is held against the truth at the moment it was shown.
-    """
-    if (data is None) == (streams is None):
-        raise click.UsageError("say either --data, to score clips, or --streams, to score the live path")
-    foreign = ("hop", "config", "jobs") if streams is None else ("part", "skip_bad")
-    for name in foreign:
-        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
-            flag = name.replace("_", "-")
-            raise click.UsageError(
-                f"--{flag} has no meaning with {'--data' if streams is None else '--streams'}"
-            )
-    need_workshop("sklearn", *(["matplotlib"] if report else []))
-    from engines.pack import load_pack
-
-    loaded = load_pack(pack)
-    if data is not None:
-        from offline import clip_command
-
-        clips = read_clips(data, skip_bad)
-        clip_command.run(clips, loaded, part=part, report=report, progress=progress_bar, **shared)
-    elif streams is not None:
-        from offline import stream_command
-
-        settings = stream_command.settings_from_flags(hop, config)
-        stream_command.run(
-            streams, loaded, settings, jobs=jobs, report=report, progress=progress_bar, **shared
-        )
-
-
-@main.command()
 @click.argument("places", nargs=-1, required=True, type=FOLDER, metavar="WAV_OR_DIR...")
 @click.option("--csv", "csv_path", required=True, type=FOLDER, help="Write here; - for standard output.")
 @click.option("--kaggle", is_flag=True, help="Write ID,Target instead of file,prob_exhale,label.")
-@pack_option
+@clip_pack_option
 @engine_option
 @skip_bad_option
 def predict(
@@ -275,7 +201,7 @@ def predict(
     from offline.output import open_output
     from realtime.engine import open_engine
 
-    loaded = load_pack(pack)
+    loaded = load_pack(pack_for_clips(pack))
     paths, problems = prediction.find_sounds(places, skip_bad=skip_bad)
     for problem in problems:
         click.echo(f"skipped: {problem}", err=True)

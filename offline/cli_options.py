@@ -22,9 +22,20 @@ data_option = click.option(
 )
 skip_bad_option = click.option("--skip-bad", is_flag=True, help="Drop what is wrong instead of stopping.")
 pack_option = click.option("--pack", default="default", show_default=True, help="Folder of a model pack.")
+clip_pack_option = click.option(
+    "--pack",
+    default="default",
+    show_default=True,
+    help="Folder of a model pack; default: the shipped one, for clips the one called clips.",
+)
 engine_option = click.option(
     "--engine", default="auto", show_default=True, type=click.Choice(["auto", *ENGINES]), help="Back end."
 )
+
+
+def pack_for_clips(name: str) -> str:
+    """The pack that `--pack` means where clips are judged and not live sound."""
+    return "clips" if name == "default" else name
 
 
 def need_workshop(*modules: str) -> None:

@@ -1,6 +1,5 @@
 """`breath-offline evaluate --streams`: from the flags to the figures."""
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from engines.pack import Pack
-from offline.output import STANDARD_OUTPUT, open_output
+from offline.evaluation_output import hand_out, warn_of_seen_days
 from offline.predict import Progress
 from offline.stream_files import find_streams
 from offline.stream_measures import BREATH_MEASURES, FALSE_MEASURES, HEADLINES, Measure
@@ -20,13 +19,14 @@ from realtime.pipeline import PipelineSettings
 if TYPE_CHECKING:
     from rich.table import Table
 
-_LIVE_KEYS = ("hop_s", "channel")
+_LIVE_KEYS = ("hop_s", "lookahead_s", "channel")
 
 
 def run(
     folder: Path,
     pack: Pack,
     settings: PipelineSettings,
+    lookaheads_s: Sequence[float],
     *,
     engine: str,
     jobs: int,
@@ -48,6 +48,7 @@ def run(
             pack,
             streams,
             settings,
+            lookaheads_s=lookaheads_s,
             engine=engine,
             jobs=jobs,
             n_draws=n_draws,
@@ -57,29 +58,44 @@ def run(
         )
     for notice in notices:
         click.echo(notice, err=True)
-    if json_path is not None:
-        with open_output(json_path) as text:
-            text.write(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
-    if report is not None:
+
+    def report_in(folder: Path) -> Path:
         from offline.stream_report import write_report
 
-        click.echo(f"report: {write_report(result, report)}", err=True)
-    if json_path != STANDARD_OUTPUT:
-        _print(result)
+        return write_report(result, folder)
+
+    hand_out(
+        result.to_json(),
+        json_path,
+        report,
+        write_report=report_in,
+        print_figures=lambda: _print(result),
+    )
 
 
-def settings_from_flags(hop: str | None, config: Path | None) -> PipelineSettings:
-    """The settings that `breath-live` would run with here; what is not a default is said.
+def settings_from_flags(
+    hop: str | None, lookahead: str | None, config: Path | None
+) -> tuple[PipelineSettings, tuple[float, ...]]:
+    """The settings that `breath-live` would run with here, and further lookaheads; says what is no default.
 
     Raises:
         ConfigError: a setting that cannot be used.
     """
-    flags = {} if hop is None else {"hop_s": Given(hop, "--hop", is_text=True)}
+    first, *others = (lookahead or "").split(",")
+    flags = {
+        key: Given(text, flag, is_text=True)
+        for key, flag, text in (("hop_s", "--hop", hop), ("lookahead_s", "--lookahead", first or None))
+        if text is not None
+    }
+    further = [
+        resolve({"lookahead_s": Given(text, "--lookahead", is_text=True)}, config).config.lookahead_s
+        for text in others
+    ]
     resolved = resolve(flags, config)
     for key, origin in resolved.origins.items():
         if origin != DEFAULT_ORIGIN and (key in _LIVE_KEYS or "." in key):
             click.echo(f"{key} is set by {origin}", err=True)
-    return resolved.config.pipeline
+    return resolved.config.pipeline, tuple(further)
 
 
 def _print(result: StreamEvaluation) -> None:
@@ -96,14 +112,11 @@ def _print(result: StreamEvaluation) -> None:
         columns |= {kind: score for kind, score in result.by_kind.items() if kind in breathing}
         console.print(_by_measure(columns, f"95 % intervals over days, {signature.n_draws} draws"))
         console.print(_by_slice(result.by_snr, HEADLINES[:4], "breath over noise"))
+        if len(result.by_lookahead) > 1:
+            console.print(_by_slice(result.by_lookahead, HEADLINES[:5], "seconds looked ahead"))
         still["pauses of 3 s and more"] = result.overall
     console.print(_by_slice(still, FALSE_MEASURES, "where nobody breathes"))
-    if signature.n_seen_days:
-        click.echo(
-            f"warning: {signature.n_seen_days} of these days were used to train or tune this pack: "
-            "the figures say little about new recordings",
-            err=True,
-        )
+    warn_of_seen_days(signature.n_seen_days)
 
 
 def _by_measure(columns: dict[str, SliceScore], caption: str) -> "Table":

@@ -1,4 +1,4 @@
-"""Many recordings through the live path, in this process or in several."""
+"""Many recordings through the live path, with one or several settings, in this process or in several."""
 
 import functools
 import multiprocessing
@@ -9,7 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from engines.backend import Engine
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.backend import Engine, Inference
 from engines.errors import EngineError
 from engines.pack import Pack, load_pack
 from offline.workers import start_worker
@@ -23,7 +26,7 @@ class Replayer:
 
     Args:
         pack: the networks.
-        settings: of the live path.
+        settings: of the live path; with several, each recording is heard with each, and inferred once.
         engine: `auto` or the name of a back end.
         jobs: processes; 1 is this one.
 
@@ -32,14 +35,16 @@ class Replayer:
         EngineError: it cannot run here.
     """
 
-    def __init__(self, pack: Pack, settings: PipelineSettings, engine: str = "auto", jobs: int = 1) -> None:
+    def __init__(
+        self, pack: Pack, settings: tuple[PipelineSettings, ...], engine: str = "auto", jobs: int = 1
+    ) -> None:
         self._pack = pack
         self._settings = settings
         self._jobs = jobs
         self._engine, self.choice = open_engine(pack, engine)
 
-    def replays(self, sounds: Sequence[Path]) -> Iterator[Replay]:
-        """What the live path shows of each recording, in their order.
+    def replays(self, sounds: Sequence[Path]) -> Iterator[tuple[Replay, ...]]:
+        """What the live path shows of each recording, in their order, with each of the settings.
 
         Raises:
             AudioError: a recording cannot be heard.
@@ -49,7 +54,7 @@ class Replayer:
         jobs = min(self._jobs, len(sounds))
         if jobs <= 1:
             for sound in sounds:
-                yield replay(sound, self._engine, self._pack.manifest, self._settings)
+                yield _replays(sound, self._engine, self._pack, self._settings)
             return
         # Spawned, not forked: a forked torch or OpenMP may hang.
         context = multiprocessing.get_context("spawn")
@@ -75,9 +80,58 @@ class Replayer:
         self._engine.close()
 
 
-def _replay_in_worker(pack_path: Path, engine_name: str, settings: PipelineSettings, sound: Path) -> Replay:
+class _Remembering:
+    """An engine that answers the same windows a second time without running anything."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.name = engine.name
+        self._engine = engine
+        self._answers: list[Inference] = []
+        self._n_asked = 0
+
+    def start_again(self) -> None:
+        """The windows come again from the first one."""
+        self._n_asked = 0
+
+    def infer(self, windows: NDArray[np.float32]) -> Inference:
+        """Answer from memory, or else for the first time."""
+        if self._n_asked == len(self._answers):
+            self._answers.append(self._engine.infer(windows))
+        self._n_asked += 1
+        return self._answers[self._n_asked - 1]
+
+    def warm_up(self) -> None:
+        """Nothing to do: the engine is warm."""
+
+    def close(self) -> None:
+        """The engine belongs to somebody else."""
+
+    def __enter__(self) -> Self:
+        """Return the engine itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to do."""
+
+
+def _replays(
+    sound: Path, engine: Engine, pack: Pack, settings: tuple[PipelineSettings, ...]
+) -> tuple[Replay, ...]:
+    remembering = _Remembering(engine)
+    found: list[Replay] = []
+    for one in settings:
+        remembering.start_again()
+        found.append(replay(sound, remembering, pack.manifest, one))
+    return tuple(found)
+
+
+def _replay_in_worker(
+    pack_path: Path, engine_name: str, settings: tuple[PipelineSettings, ...], sound: Path
+) -> tuple[Replay, ...]:
     pack, engine = _engine_of_process(pack_path, engine_name)
-    return replay(sound, engine, pack.manifest, settings)
+    return _replays(sound, engine, pack, settings)
 
 
 @functools.cache

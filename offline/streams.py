@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -119,6 +119,7 @@ class StreamEvaluation:
         by_kind: kinds of the streams, those without breath too.
         by_snr: from noisy to clean.
         by_day: days in order; streams of no known day are left out.
+        by_lookahead: every stream that holds breath, by the lookahead in seconds; the first is `overall`.
         streams: one result each, in order of name.
     """
 
@@ -127,11 +128,17 @@ class StreamEvaluation:
     by_kind: dict[str, SliceScore]
     by_snr: dict[str, SliceScore]
     by_day: dict[str, SliceScore]
+    by_lookahead: dict[str, SliceScore]
     streams: tuple[StreamResult, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and strings; null where a figure does not exist."""
-        slices = {"by_kind": self.by_kind, "by_snr": self.by_snr, "by_day": self.by_day}
+        slices = {
+            "by_kind": self.by_kind,
+            "by_snr": self.by_snr,
+            "by_day": self.by_day,
+            "by_lookahead": self.by_lookahead,
+        }
         return {
             "signature": asdict(self.signature),
             OVERALL: self.overall.to_json(),
@@ -155,6 +162,7 @@ def evaluate_streams(
     streams: Sequence[Stream],
     settings: PipelineSettings,
     *,
+    lookaheads_s: Sequence[float] = (),
     engine: str = "auto",
     jobs: int = 1,
     n_draws: int = 1000,
@@ -168,6 +176,7 @@ def evaluate_streams(
         pack: what is scored.
         streams: at least one, see `find_streams`.
         settings: of the live path.
+        lookaheads_s: others to try beside that of the settings, seconds.
         engine: `auto` or the name of a back end.
         jobs: processes that replay at the same time, each with an engine of its own.
         n_draws: draws of the bootstrap.
@@ -180,15 +189,17 @@ def evaluate_streams(
         ConfigError: a setting or the name of the engine cannot be used.
         EngineError: the engine failed, or cannot run here.
     """
-    results: list[StreamResult] = []
-    with Replayer(pack, settings, engine, jobs) as replayer:
+    every = (settings, *(replace(settings, lookahead_s=lookahead_s) for lookahead_s in lookaheads_s))
+    results: list[list[StreamResult]] = [[] for _ in every]
+    with Replayer(pack, every, engine, jobs) as replayer:
         tell(f"engine {replayer.choice.name}: {replayer.choice.reason}")
         for stream, heard in zip(streams, replayer.replays([one.sound for one in streams]), strict=True):
-            for notice in heard.notices:
+            for notice in heard[0].notices:
                 tell(notice)
-            results.append(result_from_replay(stream, heard))
+            for among, one in zip(results, heard, strict=True):
+                among.append(result_from_replay(stream, one))
             if progress:
-                progress(len(results), len(streams))
+                progress(len(results[0]), len(streams))
     days = {
         (stream.day, part_of_days((stream.day,), pack.manifest.split)) for stream in streams if stream.day
     }
@@ -199,7 +210,7 @@ def evaluate_streams(
         pack_sha256=pack.sha256,
         streams=hashlib.sha256(repr([(one.name, one.checksum) for one in streams]).encode()).hexdigest(),
         n_streams=len(streams),
-        seconds=float(sum(result.tally.seconds for result in results)),
+        seconds=float(sum(result.tally.seconds for result in results[0])),
         days_by_part={part: parts.count(part) for part in sorted(set(parts))},
         settings=asdict(settings),
         rules=stream_scores.RULES,
@@ -208,7 +219,12 @@ def evaluate_streams(
         seed=seed,
         versions=software_versions(PACKAGES),
     )
-    return evaluation_from_results(signature, results)
+    evaluation = evaluation_from_results(signature, results[0])
+    by_lookahead = {
+        f"{one.lookahead_s:g}": _score([result for result in among if result.stream.truth], signature)
+        for one, among in zip(every, results, strict=True)
+    }
+    return replace(evaluation, by_lookahead=by_lookahead)
 
 
 def result_from_replay(stream: Stream, heard: Replay) -> StreamResult:
@@ -232,6 +248,7 @@ def evaluation_from_results(signature: StreamSignature, results: Sequence[Stream
         by_kind=sliced(results, lambda stream: stream.kind),
         by_snr={name: by_snr[name] for name in SNR_CLASSES if name in by_snr},
         by_day=sliced(breathing, lambda stream: stream.day),
+        by_lookahead={},
         streams=tuple(results),
     )
 

@@ -275,6 +275,16 @@ def test_several_processes_give_what_one_gives(evaluation, folder, pack):
     assert [result.replay for result in again.streams] == [result.replay for result in evaluation.streams]
 
 
+def test_lookaheads_inferred_together_are_those_heard_alone(evaluation, folder, pack):
+    streams = find_streams(folder)
+    together = evaluate_streams(pack, streams, PipelineSettings(), lookaheads_s=(0.3,), n_draws=50)
+    alone = evaluate_streams(pack, streams, PipelineSettings(lookahead_s=0.3), n_draws=50)
+    assert list(together.by_lookahead) == ["0", "0.3"]
+    causal, later = (score.to_json() for score in together.by_lookahead.values())
+    assert causal == together.overall.to_json() == evaluation.overall.to_json()
+    assert later == alone.overall.to_json() != causal
+
+
 def test_days_of_training_are_counted(evaluation, folder, pack):
     seen = replace(evaluation.signature, days_by_part={"train": 1, "unknown": 1})
     words = " ".join(Page(page_from_evaluation(replace(evaluation, signature=seen), {})).words)
