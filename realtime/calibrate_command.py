@@ -1,7 +1,6 @@
 """`breath-live calibrate`, from the microphone to the profile."""
 
 import datetime
-from pathlib import Path
 
 import click
 
@@ -22,7 +21,7 @@ def calibrate_microphone(config: LiveConfig) -> None:
     from realtime.microphone import MicrophoneSource
     from realtime.quiet_libraries import quiet_libraries
 
-    pack = load_pack(config.pack if config.pack == "default" else Path(config.pack).expanduser())
+    pack = load_pack(config.pack)
     with quiet_libraries():
         with MicrophoneSource(config.device, min_channels=(config.channel or 0) + 1) as source:
             _tell(f"calibrating {source.name}")

@@ -13,6 +13,8 @@ from typing import Self
 # What arrows, function keys and letters with Alt send (ECMA-48, 5.4; xterm's "SS3").
 _SEQUENCE = re.compile(rb"\x1b(\[[0-?]*[ -/]*[@-~]|O.|.|$)", re.DOTALL)
 
+_BACKGROUND_S = 0.2
+
 
 class Keys:
     """Calls `on_key` with each key, on a thread of its own; the terminal's mode is given back by `close`.
@@ -58,7 +60,7 @@ class Keys:
         """Ask the terminal for single keys, unseen; again after `give_back`, unless others use it now."""
         import termios
 
-        if os.tcgetpgrp(self._descriptor) != os.getpgrp():
+        if self._is_in_background():
             return
         mode = termios.tcgetattr(self._descriptor)
         mode[3] &= ~(termios.ICANON | termios.ECHO)
@@ -66,10 +68,15 @@ class Keys:
         termios.tcsetattr(self._descriptor, termios.TCSANOW, mode)
 
     def give_back(self) -> None:
-        """Give the terminal its mode back; keys that nobody has read are forgotten."""
+        """Give the terminal its mode back; keys that nobody has read are forgotten.
+
+        In the background it was given back before, and whoever uses it now may have changed it.
+        """
         import termios
 
-        with contextlib.suppress(termios.error):
+        with contextlib.suppress(termios.error, OSError):
+            if self._is_in_background():
+                return
             termios.tcsetattr(self._descriptor, termios.TCSANOW, self._mode)
             termios.tcflush(self._descriptor, termios.TCIFLUSH)
 
@@ -87,12 +94,25 @@ class Keys:
         finally:
             self.give_back()
 
+    def _is_in_background(self) -> bool:
+        """Whether reading, or changing the mode, would stop the program.
+
+        Raises:
+            OSError: the terminal is gone.
+        """
+        return os.tcgetpgrp(self._descriptor) != os.getpgrp()
+
     def _read_until_closed(self) -> None:
         while True:
             ready, _, _ = select.select([self._descriptor, self._wake_reader], [], [])
             if self._wake_reader in ready:
                 return
             try:
+                if self._is_in_background():
+                    # Reading in the background would stop the program; the keys are for somebody else.
+                    if select.select([self._wake_reader], [], [], _BACKGROUND_S)[0]:
+                        return
+                    continue
                 typed = os.read(self._descriptor, 64)
             except OSError:
                 return

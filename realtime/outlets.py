@@ -99,7 +99,10 @@ def _opened_recording(config: LiveConfig, stack: ExitStack, *, is_single: bool) 
 
     assert config.record is not None
     if not is_single:
-        raise ConfigError("record: several recordings cannot be recorded as one; replay them one by one")
+        raise ConfigError(
+            "record: what is heard one after another cannot be recorded as one; replay recordings one by "
+            "one, and leave --record out where browsers bring their microphones"
+        )
     sink = RecordingSink(recording_path(config.record, _now()))
     stack.callback(sink.close)
     return sink

@@ -1,5 +1,6 @@
 """What was measured at a microphone, kept by its name, for the next time."""
 
+import contextlib
 import datetime
 import hashlib
 import os
@@ -56,7 +57,8 @@ def save_profile(device_name: str, calibration: Calibration, at: datetime.dateti
         draft.write_text(text, encoding="utf-8")
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()
         raise OutputError(
             f"the profile {path} cannot be written ({error.strerror}); set presence.gate_dbfs to "
             f"{calibration.gate_dbfs:.1f} in the configuration file instead"

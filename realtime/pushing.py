@@ -137,8 +137,9 @@ class Stream:
             EngineError: the engine failed.
         """
         self._session.finish()
+        said = self._collector.take()
         self.reset()
-        return self._collector.take()
+        return said
 
     def reset(self) -> None:
         """Forget everything heard; the next sample is the first of a new stream."""

@@ -77,7 +77,8 @@ class OscSender:
         self.name = f"osc {target.host}:{target.port}"
         try:
             found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_DGRAM)
-        except OSError as error:
+        # UnicodeError: a label of the name is empty or too long.
+        except (OSError, UnicodeError) as error:
             raise ConfigError(f"osc: there is no host {target.host!r} ({error}); check its name") from error
         family, kind, protocol, _, address = found[0]
         self._address: tuple[Any, ...] = address

@@ -79,6 +79,15 @@ def test_a_pack_may_be_moved(folder, tmp_path):
     assert load_pack(str(moved)).path == moved
 
 
+def test_a_folder_may_be_called_like_a_shipped_pack(tmp_path, monkeypatch):
+    own = save_pack(tmp_path / "default", MANIFEST, FILES)
+    monkeypatch.chdir(tmp_path)
+    assert load_pack(Path("default")).sha256 == load_pack("./default").sha256 == own.sha256
+    assert load_pack("default").sha256 != own.sha256
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_pack("~/default").sha256 == own.sha256
+
+
 @pytest.mark.parametrize("place", ["gone", "folder", "file"])
 def test_no_pack_at_all(tmp_path, place):
     (tmp_path / "folder").mkdir()

@@ -1,14 +1,22 @@
 """Calibration: levels measured on known sound, and the profile that is made of them and found again."""
 
 import datetime
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from engines.errors import AudioError, ConfigError, OutputError
+from engines.pack import load_pack
 from realtime.calibration import Calibration, calibrate
+from realtime.cli import cli
 from realtime.config import Given, completed, resolve
+from realtime.controls import Controls
+from realtime.engine import open_engine
+from realtime.pipeline import Pipeline, PipelineSettings
 from realtime.profiles import profile_path, read_profile, save_profile, with_profile
+from realtime.session import Session
 from realtime.sources import ArraySource
 
 RATE_HZ = 16_000
@@ -84,6 +92,61 @@ def test_the_gate_stays_above_the_noise_and_within_its_range():
     assert Calibration(-2.0, 0.0).gate_dbfs == 0.0
 
 
+class Listener:
+    def __init__(self):
+        self.notices = []
+
+    def show(self, step, status):
+        pass
+
+    def report(self, event):
+        pass
+
+    def notice(self, text):
+        self.notices.append(text)
+
+    def close(self):
+        pass
+
+
+def calibrated_while_running(tiny_pack, samples, at_s=2.0, n_lost=0):
+    """The gate and the notices of a session in which somebody asks for it after `at_s`."""
+    pack = load_pack(tiny_pack)
+    engine, _ = open_engine(pack, n_threads=1)
+    controls, listener = Controls(), Listener()
+    source = ArraySource(samples, RATE_HZ, name="USB", block_samples=RATE_HZ // 2)
+    pipeline = Pipeline(source, engine, pack.manifest, PipelineSettings())
+    session = Session(source, pipeline, [listener], controls=controls)
+    with engine:
+        for block in source.blocks():
+            if block.start == at_s * RATE_HZ:
+                controls.calibrate()
+            if block.start > (at_s + 1) * RATE_HZ:
+                block = replace(block, start=block.start + n_lost)
+            session.hear(block)
+    return pipeline.gate_dbfs, listener.notices
+
+
+def test_in_a_session_that_runs_the_gate_of_its_pipeline_is_set(tiny_pack):
+    # Who asks for it is still breathing out.
+    samples = np.concatenate([tone(-20.0, 2.5), tone(-60.0, 0.5), room(-60.0, -30.0)[RATE_HZ:]])
+    gate_dbfs, (quiet, breathe, found) = calibrated_while_running(tiny_pack, samples)
+    assert gate_dbfs == pytest.approx(-50.0, abs=0.3)
+    assert "hold your breath" in quiet
+    assert "breathe" in breathe
+    assert f"the gate is {gate_dbfs:.1f} dB" in found
+
+
+@pytest.mark.parametrize(
+    ("breath_dbfs", "n_lost", "words"), [(-56.0, 0, "dB above the quiet"), (-30.0, 1600, "press c")]
+)
+def test_in_a_session_that_runs_a_failure_is_told_and_the_gate_stays(tiny_pack, breath_dbfs, n_lost, words):
+    samples = np.concatenate([tone(-60.0, 2.0), room(-60.0, breath_dbfs)])
+    gate_dbfs, notices = calibrated_while_running(tiny_pack, samples, n_lost=n_lost)
+    assert gate_dbfs == PipelineSettings().presence.gate_dbfs
+    assert words in notices[-1]
+
+
 NAMES = ["USB Mic (hw:1,0)", 'a "quoted" \\ näme\n', "\udcff", "///", "日本", "日本語"]
 
 
@@ -124,6 +187,15 @@ def test_a_damaged_profile_is_told(text):
     path.write_text(text)
     with pytest.raises(ConfigError, match="calibrate"):
         read_profile("USB")
+
+
+@pytest.mark.usefixtures("clean_environment")
+@pytest.mark.parametrize("command", ["listen", "serve"])
+def test_a_profile_can_be_passed_by(command):
+    arguments = [command, "--no-profile", "--print-config"]
+    result = CliRunner().invoke(cli, arguments, prog_name="breath-live")
+    assert result.exit_code == 0, result.output
+    assert "profile = false" in result.output
 
 
 @pytest.mark.usefixtures("clean_environment")
