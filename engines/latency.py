@@ -1,6 +1,5 @@
 """Durations to statistics: percentiles of the latest ones, without growing."""
 
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,16 +21,19 @@ class LatencyMeter:
     """Keeps the latest durations, 4,096 by default, and summarises them on request."""
 
     def __init__(self, n_kept: int = 4096) -> None:
-        self._durations_s: deque[float] = deque(maxlen=n_kept)
+        # All of its room from the start: a program that runs for hours must not look as if it grew.
+        self._durations_s = np.full(n_kept, np.nan)
+        self._n_added = 0
 
     def add(self, duration_s: float) -> None:
         """Take in one duration, seconds."""
-        self._durations_s.append(duration_s)
+        self._durations_s[self._n_added % len(self._durations_s)] = duration_s
+        self._n_added += 1
 
     def summary(self) -> LatencySummary | None:
         """Statistics of what is kept; None before the first duration."""
-        if not self._durations_s:
+        if not self._n_added:
             return None
-        ms = 1e3 * np.asarray(self._durations_s)
+        ms = 1e3 * self._durations_s[: self._n_added]
         p50, p90, p99 = np.percentile(ms, [50, 90, 99])
         return LatencySummary(len(ms), float(ms.mean()), float(p50), float(p90), float(p99), float(ms.max()))

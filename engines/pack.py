@@ -15,6 +15,7 @@ import msgspec
 from engines.contract import contract_hash
 from engines.errors import OutputError, PackError
 from engines.manifest import SCHEMA_VERSION, Manifest
+from engines.paths import path_from_text
 from engines.spec import FeatureSpec
 
 SHIPPED_PACKS: dict[str, Path] = {
@@ -72,10 +73,11 @@ def load_pack(location: str | Path = "default") -> Pack:
         location: a folder, `~` being the user's; or, as a text and not as a path, one of `SHIPPED_PACKS`.
 
     Raises:
+        ConfigError: `location` can be no path; see `path_from_text`.
         PackError: there is no pack, or its manifest or one of its files is not what it should be.
     """
     shipped = SHIPPED_PACKS.get(location) if isinstance(location, str) else None
-    folder = shipped or Path(location).expanduser()
+    folder = shipped or path_from_text(location)
     manifest_path = folder / MANIFEST_NAME
     try:
         raw = manifest_path.read_bytes()

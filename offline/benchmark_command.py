@@ -1,6 +1,5 @@
 """`breath-offline benchmark`: from the flags to tables, JSON and a figure."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -116,7 +115,7 @@ def run(
 
     from engines.pack import load_pack
     from offline.benchmark import run_benchmark
-    from offline.output import STANDARD_OUTPUT, open_output
+    from offline.output import STANDARD_OUTPUT, open_output, text_from_json
 
     loaded = load_pack(pack)
     with ExitStack() as outputs:
@@ -126,7 +125,7 @@ def run(
             _check_writable(plot_path)
         result = run_benchmark(loaded, settings, progress_bar)
         if text is not None:
-            text.write(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
+            text.write(text_from_json(result.to_json()))
     if plot_path is not None:
         from offline.benchmark_plot import png_from_result
 

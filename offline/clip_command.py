@@ -1,6 +1,5 @@
 """`breath-offline evaluate --data`: from the flags to the figures."""
 
-import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,7 +10,7 @@ from engines.pack import Pack
 from offline.clips import ClipSet
 from offline.evaluate import Evaluation
 from offline.evaluate import evaluate as evaluate_clips
-from offline.output import STANDARD_OUTPUT, open_output
+from offline.evaluation_output import hand_out, warn_of_seen_days
 from offline.predict import Progress
 from realtime.engine import open_engine
 
@@ -40,15 +39,19 @@ def run(
             result = evaluate_clips(
                 pack, clips, part, engine=opened, n_draws=n_draws, seed=seed, progress=tell
             )
-    if json_path is not None:
-        with open_output(json_path) as text:
-            text.write(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
-    if report is not None:
+
+    def report_in(folder: Path) -> Path:
         from offline.report import write_report
 
-        click.echo(f"report: {write_report(result, report)}", err=True)
-    if json_path != STANDARD_OUTPUT:
-        _print(result)
+        return write_report(result, folder)
+
+    hand_out(
+        result.to_json(),
+        json_path,
+        report,
+        write_report=report_in,
+        print_figures=lambda: _print(result),
+    )
 
 
 def _print(result: Evaluation) -> None:
@@ -75,9 +78,4 @@ def _print(result: Evaluation) -> None:
             cells.append(f"{value:.3f}\n" + f"{low:.2f}-{high:.2f}".replace("0.", "."))
         table.add_row(name, *cells)
     Console().print(table)
-    if signature.n_seen_days:
-        click.echo(
-            f"warning: {signature.n_seen_days} of these days were used to train or tune this pack: "
-            "the figures say little about new recordings",
-            err=True,
-        )
+    warn_of_seen_days(signature.n_seen_days)

@@ -1,11 +1,12 @@
 """A result as text, written as a whole or not at all."""
 
 import io
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from engines.errors import OutputError
 
@@ -45,3 +46,19 @@ def open_output(target: Path) -> Iterator[TextIO]:
     finally:
         if is_file:
             fresh.unlink(missing_ok=True)
+
+
+def write_json(target: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON to a file, or to standard output (`-`).
+
+    Raises:
+        OutputError: it cannot be written.
+        ValueError: a number is NaN or infinite, which JSON does not know.
+    """
+    with open_output(target) as text:
+        text.write(text_from_json(content))
+
+
+def text_from_json(content: Mapping[str, Any]) -> str:
+    """JSON for people and programs, with its last end of line."""
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"

@@ -9,7 +9,8 @@ import soxr
 from numpy.typing import NDArray
 
 from engines.contract import RATE_HZ, WINDOW_SAMPLES
-from engines.errors import AudioFileError
+from engines.errors import AudioError, AudioFileError
+from realtime.features.guard import require_finite
 
 SOUND_SUFFIXES: tuple[str, ...] = (".wav", ".flac", ".ogg")
 
@@ -59,7 +60,10 @@ def _decode(path: Path) -> tuple[NDArray[np.float32], int]:
         raise AudioFileError(f"cannot read {path} as WAV, FLAC or Ogg: {error}") from error
     if not len(channels):
         raise AudioFileError(f"{path} holds no samples")
-    if not np.isfinite(channels).all():
-        raise AudioFileError(f"{path} holds samples that are not numbers; write it again without them")
+    try:
+        for channel in channels.T:
+            require_finite(channel)
+    except AudioError as error:
+        raise AudioFileError(f"{path} holds samples that are not numbers: {error}") from error
     mono: NDArray[np.float32] = channels.mean(axis=1, dtype=np.float32)
     return mono, rate_hz

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from engines.pack import load_pack
+from engines.paths import path_from_text
 from realtime.config import Given, LiveConfig, resolve
 from realtime.engine import open_engine
 from realtime.listening import Listening
@@ -62,7 +63,7 @@ class Detector:
         config_file: str | PathLike[str] | None = None,
     ) -> None:
         # A path is always that of a folder, also if it reads like the name of a shipped pack.
-        location = pack if isinstance(pack, str) else str(Path(pack).expanduser().absolute())
+        location = pack if isinstance(pack, str) else str(path_from_text(pack).absolute())
         wanted: dict[str, object] = {
             "pack": None if location == "default" else location,
             "engine": None if engine == "auto" else engine,

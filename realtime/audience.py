@@ -47,10 +47,11 @@ class Viewers:
             "p": controls.toggle_pause,
             "m": controls.mark,
             "d": controls.toggle_mute,
+            "c": controls.calibrate,
             "q": controls.quit,
         }
         self._keys = Keys.of_standard_input(lambda key: actions.get(key, lambda: None)())
-        self._suspension = Suspension(self._leave, self._come_back)
+        self._suspension = Suspension(self._leave, self._come_back, screen.is_in_front)
 
     def sink(self, facts: Facts) -> Sink:
         """See `Audience`."""

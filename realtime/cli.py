@@ -12,7 +12,16 @@ import click
 
 from realtime.cli_errors import BreathGroup
 from realtime.cli_examples import LIVE_EXAMPLES, add_examples
-from realtime.cli_options import EPILOG, live_options, resolved_from_params
+from realtime.cli_options import (
+    EPILOG,
+    channel_option,
+    config_option,
+    listening_options,
+    live_options,
+    microphone_options,
+    pack_option,
+    resolved_from_params,
+)
 from realtime.completion import completion_command
 from realtime.doctor_command import doctor
 from realtime.serve.options import serve
@@ -115,21 +124,7 @@ cli.add_command(completion_command(cli, "breath-live"))
 
 
 @cli.command(short_help="Listen to a microphone (what happens without a command).")
-@click.option(
-    "--device", metavar="N|NAME", help="Number or part of the name of a microphone.  [the system's]"
-)
-@click.option("--channel", metavar="N", help="Channel, counted from 0.  [the mean of all]")
-@click.option(
-    "--reconnect-seconds",
-    "reconnect_s",
-    metavar="S",
-    help="Wait so long for a microphone that is lost; 0: end at once.  [for ever]",
-)
-@click.option(
-    "--profile/--no-profile",
-    default=None,
-    help="Use what calibrate measured at this microphone, or pass it by.  [use]",
-)
+@listening_options
 @live_options
 def listen(**params: Any) -> None:
     """Listen to a microphone (this is what happens without a command)."""
@@ -146,7 +141,7 @@ def listen(**params: Any) -> None:
 @click.argument("files", metavar="FILE...", type=click.Path(), nargs=-1, required=True)
 @click.option("--pace", metavar="X", help="1 is real time, 0 as fast as possible.  [0]")
 @click.option("--block-samples", metavar="N", help="Samples read at a time; changes no result.  [20 ms]")
-@click.option("--channel", metavar="N", help="Channel, counted from 0.  [the mean of all]")
+@channel_option
 @live_options
 def replay(files: tuple[str, ...], **params: Any) -> None:
     """Hear recordings as if they were live, one after another.
@@ -180,16 +175,9 @@ def demo(**params: Any) -> None:
 
 
 @cli.command(short_help="Fit the levels to a microphone, in ten seconds.")
-@click.option(
-    "--device", metavar="N|NAME", help="Number or part of the name of a microphone.  [the system's]"
-)
-@click.option("--channel", metavar="N", help="Channel, counted from 0.  [the mean of all]")
-@click.option(
-    "--pack", metavar="PATH", type=click.Path(), help="Folder of a model pack.  [the one that is shipped]"
-)
-@click.option(
-    "--config", "config_file", metavar="FILE", type=click.Path(), help="Read settings from this TOML file."
-)
+@microphone_options
+@pack_option
+@config_option
 def calibrate(**params: Any) -> None:
     """Fit the levels to a microphone: four quiet seconds, then six of breathing.
 

@@ -1,6 +1,6 @@
 """The options and help texts that the commands of breath-live share. Imports nothing heavy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,6 +62,40 @@ _FLAGS = {
 
 _Command = Callable[..., None]
 
+pack_option = click.option(
+    "--pack",
+    metavar="PATH",
+    type=click.Path(),
+    help="Folder of a model pack; or one that is shipped: default, for live sound, or clips.  [default]",
+)
+channel_option = click.option("--channel", metavar="N", help="Channel, counted from 0.  [the mean of all]")
+config_option = click.option(
+    "--config",
+    "config_file",
+    metavar="FILE",
+    type=click.Path(),
+    help="Read settings from this TOML file.  [breath.toml in the platform's configuration folder]",
+)
+_MICROPHONE = (
+    click.option(
+        "--device", metavar="N|NAME", help="Number or part of the name of a microphone.  [the system's]"
+    ),
+    channel_option,
+)
+_LISTENING = (
+    *_MICROPHONE,
+    click.option(
+        "--reconnect-seconds",
+        "reconnect_s",
+        metavar="S",
+        help="Wait so long for a microphone that is lost; 0: end at once.  [for ever]",
+    ),
+    click.option(
+        "--profile/--no-profile",
+        default=None,
+        help="Use what calibrate measured at this microphone, or pass it by.  [use]",
+    ),
+)
 _SHARED = (
     click.option(
         "--hop", "hop_s", metavar="S", help="Seconds from one answer to the next, 0.01 to 1.  [0.1]"
@@ -74,9 +108,7 @@ _SHARED = (
         type=click.Choice(["auto", "onnxruntime", "openvino", "torch", "tensorrt", "tensorrt-rtx"]),
         help="What runs the networks.  [auto]",
     ),
-    click.option(
-        "--pack", metavar="PATH", type=click.Path(), help="Folder of a model pack.  [the one that is shipped]"
-    ),
+    pack_option,
     click.option("--threads", "n_threads", metavar="N", help="Threads of one inference.  [at most two]"),
     click.option("--seconds", metavar="S", help="End after so many seconds of sound."),
     click.option(
@@ -122,20 +154,28 @@ _SHARED = (
         multiple=True,
         help="Any setting of --print-config, such as decision.margin=0.3; may be repeated.",
     ),
-    click.option(
-        "--config",
-        "config_file",
-        metavar="FILE",
-        type=click.Path(),
-        help="Read settings from this TOML file.  [breath.toml in the platform's configuration folder]",
-    ),
+    config_option,
     click.option("--print-config", is_flag=True, help="Print every setting with its origin, and end."),
 )
 
 
 def live_options(command: _Command) -> _Command:
     """Give a command the options that listening, replaying and the demo share."""
-    for option in reversed(_SHARED):
+    return _with_options(command, _SHARED)
+
+
+def microphone_options(command: _Command) -> _Command:
+    """Give a command the options that choose a microphone."""
+    return _with_options(command, _MICROPHONE)
+
+
+def listening_options(command: _Command) -> _Command:
+    """Give a command `microphone_options`, and those of listening to it for long."""
+    return _with_options(command, _LISTENING)
+
+
+def _with_options(command: _Command, options: Sequence[Callable[[_Command], _Command]]) -> _Command:
+    for option in reversed(options):
         command = option(command)
     return command
 

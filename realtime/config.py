@@ -15,6 +15,7 @@ import msgspec
 import platformdirs
 
 from engines.errors import ConfigError
+from engines.paths import path_from_text
 from realtime.breaths import BreathSettings
 from realtime.decision import DecisionSettings
 from realtime.pipeline import PipelineSettings
@@ -38,7 +39,7 @@ class LiveConfig:
         hop_s: distance of two answers, seconds.
         lookahead_s: decide this much later, and better, seconds.
         engine: the back end.
-        pack: folder of a model pack, or `default`.
+        pack: folder of a model pack, or one that is shipped: `default`, for live sound, or `clips`.
         n_threads: threads of one inference; None: the back end's own choice.
         seconds: end after so much sound, seconds; None: when the sound ends.
         pace: stream seconds per second, 0 is as fast as possible; None: 1 for the demo, 0 for a replay.
@@ -131,7 +132,7 @@ def resolve(
         ConfigError: an unknown key, a value of the wrong type or out of its range, or a file that is
             missing or no TOML. The message names the key and where it was found.
     """
-    path = Path(file or environment.get(FILE_VARIABLE) or default_file()).expanduser()
+    path = path_from_text(file or environment.get(FILE_VARIABLE) or default_file())
     is_asked_for = bool(file or environment.get(FILE_VARIABLE))
     given: dict[str, Given] = {}
     if is_asked_for or path.exists():

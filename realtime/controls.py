@@ -17,6 +17,7 @@ class Controls:
         self._is_paused = False
         self._n_marks = 0
         self._is_muted = False
+        self._wants_calibration = False
         self._is_quitting = threading.Event()
 
     @property
@@ -54,6 +55,17 @@ class Controls:
         with self._lock:
             n_marks, self._n_marks = self._n_marks, 0
         return n_marks
+
+    def calibrate(self) -> None:
+        """Measure the room and the breath from now on, and set the gate by them."""
+        with self._lock:
+            self._wants_calibration = True
+
+    def take_calibration(self) -> bool:
+        """Whether that was asked for since the last call."""
+        with self._lock:
+            wanted, self._wants_calibration = self._wants_calibration, False
+        return wanted
 
     def quit(self) -> None:
         """End the run."""

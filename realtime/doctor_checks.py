@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import BreathError
+from engines.paths import path_from_text
 from realtime.doctor import Finding, Verdict, line_from_finding
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def settings(params: dict[str, Any]) -> Iterator[Finding]:
     """
     from realtime.config import DEFAULT_ORIGIN, FILE_VARIABLE, default_file
 
-    file = Path(params["config_file"] or os.environ.get(FILE_VARIABLE) or default_file()).expanduser()
+    file = path_from_text(params["config_file"] or os.environ.get(FILE_VARIABLE) or default_file())
     is_there = file.exists()
     resolved = _resolved(params)
     changed = {key: origin for key, origin in resolved.origins.items() if origin != DEFAULT_ORIGIN}

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from realtime.cli_options import config_option, microphone_options, pack_option
 from realtime.doctor import Finding, Verdict, examine, exit_code_from_findings
 
 _COLOURS = {Verdict.OK: "green", Verdict.NOTE: "cyan", Verdict.WARNING: "yellow", Verdict.FAILED: "red"}
@@ -29,21 +30,12 @@ Exit codes; of several problems the first of these:
 
 
 @click.command(short_help="Check whether everything is there and works.", epilog=_EPILOG)
-@click.option(
-    "--device", metavar="N|NAME", help="Number or part of the name of a microphone.  [the system's]"
-)
-@click.option("--channel", metavar="N", help="Channel, counted from 0.  [the mean of all]")
+@microphone_options
 @click.option("--hop", "hop_s", metavar="S", help="Seconds from one answer to the next, 0.01 to 1.  [0.1]")
 @click.option("--engine", metavar="NAME", help="What runs the networks; see breath-live --help.  [auto]")
-@click.option("--pack", metavar="PATH", type=click.Path(), help="Folder of a model pack.  [the shipped one]")
+@pack_option
 @click.option("--threads", "n_threads", metavar="N", help="Threads of one inference.  [at most two]")
-@click.option(
-    "--config",
-    "config_file",
-    metavar="FILE",
-    type=click.Path(),
-    help="Read settings from this TOML file.  [breath.toml in the platform's configuration folder]",
-)
+@config_option
 @click.option("--json", "is_json", is_flag=True, help="Write one JSON object for programs instead.")
 @click.pass_context
 def doctor(ctx: click.Context, /, is_json: bool, **params: Any) -> None:

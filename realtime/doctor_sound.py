@@ -14,8 +14,6 @@ from realtime.doctor import Finding, Verdict
 from realtime.events import Condition
 from realtime.microphone import MicrophoneSource
 
-_FULL_SCALE = 0.999
-
 
 def sound(config: LiveConfig) -> Iterator[Finding]:
     """Each needs the one before; a failure ends it.
@@ -77,7 +75,7 @@ def finding_from_capture(
     loudest = float(samples.std(axis=0, dtype=np.float64).max())
     level_dbfs = 20 * math.log10(loudest) if loudest > 0 else health.SILENCE_DBFS
     peak = float(np.abs(samples).max())
-    clipped_percent = 100 * float((np.abs(samples) >= _FULL_SCALE).mean(axis=0).max())
+    clipped_percent = 100 * float((np.abs(samples) >= health.FULL_SCALE).mean(axis=0).max())
     offset_percent = 100 * float(np.abs(samples.mean(axis=0, dtype=np.float64)).max())
     text = (
         f"{name!r}: {len(samples) / rate_hz:.2f} s at {rate_hz} Hz, {n_channels} "

@@ -15,7 +15,8 @@ from realtime.hum import hum_from_sound
 from realtime.sources import STALL_S, Block
 
 SILENCE_DBFS = -120.0
-_FULL_SCALE = 0.999
+FULL_SCALE = 0.999
+"""A sample of so much, or more, has reached full scale."""
 _OVERRUN = "this machine was too busy"
 
 
@@ -60,6 +61,7 @@ class HealthState:
     Attributes:
         rate_hz: of the source, Hz.
         channel: that is listened to; None: all.
+        n_channels: of the source; None: not known yet.
         sound_end: index just after the newest sound, at `rate_hz`.
         time_end: index just after the newest block, which may have been empty.
         note: of that block.
@@ -68,6 +70,7 @@ class HealthState:
 
     rate_hz: int
     channel: int | None = None
+    n_channels: int | None = None
     sound_end: int = 0
     time_end: int = 0
     note: str = ""
@@ -83,9 +86,24 @@ class HealthState:
         return self.rate_hz - sum(map(len, self._pieces))
 
     @classmethod
-    def initial(cls, rate_hz: int, channel: int | None = None) -> Self:
+    def initial(cls, rate_hz: int, channel: int | None = None, n_channels: int | None = None) -> Self:
         """Nothing heard yet."""
-        return cls(rate_hz, channel)
+        return cls(rate_hz, channel, n_channels)
+
+    def check_restored(self, fresh: Self) -> None:
+        """Refuse a state that is not of the stream of `fresh`, or could not have come about in it.
+
+        Raises:
+            ValueError: see above.
+        """
+        widths = {piece.shape[1:] for piece in self._pieces}
+        if (
+            (self.rate_hz, self.channel, self.n_channels) != (fresh.rate_hz, fresh.channel, fresh.n_channels)
+            or widths - {(fresh.n_channels,)}
+            or self.n_wanted < 1
+            or (self._before is not None and self._before.shape != (self.rate_hz,))
+        ):
+            raise ValueError("the second that is being measured is not one of this stream")
 
 
 def advance(state: HealthState, block: Block) -> tuple[HealthState, list[Event]]:
@@ -106,6 +124,13 @@ def advance(state: HealthState, block: Block) -> tuple[HealthState, list[Event]]
             state, found = _second_heard(state)
             events += found
     return state, events
+
+
+def skipped(state: HealthState, to_sample: int, reason: str) -> tuple[HealthState, Gap]:
+    """Sound is missing up to `to_sample`, at the source's rate, before anything more has come."""
+    gap = _gap(state, to_sample, reason)
+    after = replace(state, sound_end=to_sample, time_end=to_sample, _pieces=(), _runs={}, _before=None)
+    return after, gap
 
 
 def finish(state: HealthState) -> list[Event]:
@@ -152,7 +177,7 @@ def _levels(samples: NDArray[np.float32]) -> dict[Condition, float]:
     loudest = float(samples.std(axis=0, dtype=np.float64).max())
     level_dbfs = 20 * math.log10(loudest) if loudest > 0 else SILENCE_DBFS
     return {
-        Condition.CLIPPING: 100 * float((np.abs(samples) >= _FULL_SCALE).mean(axis=0).max()),
+        Condition.CLIPPING: 100 * float((np.abs(samples) >= FULL_SCALE).mean(axis=0).max()),
         Condition.TOO_QUIET: max(SILENCE_DBFS, level_dbfs),
         Condition.DC_OFFSET: 100 * float(np.abs(means).max()),
     }

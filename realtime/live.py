@@ -4,13 +4,14 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import click
 
 from engines.backend import Choice
 from engines.errors import ConfigError, DeviceNotFoundError
+from engines.latency import LatencySummary
 from engines.pack import Pack, load_pack
+from engines.paths import path_from_text
 from realtime.audience import open_audience
 from realtime.clock import samples_from_seconds
 from realtime.config import LiveConfig
@@ -24,6 +25,7 @@ from realtime.sinks.base import Sink, tap_from_sinks
 from realtime.sinks.output import STANDARD_OUTPUT, LineOutput
 from realtime.sinks.terminal_view import Facts
 from realtime.sources import AudioSource
+from realtime.stage_meters import text_from_stages
 
 
 def listen(config: LiveConfig, onlooker: Onlooker | None = None) -> None:
@@ -104,7 +106,8 @@ def run(
         OutputError: a result could not be written.
         BrokenPipeError: whoever read standard output has left.
     """
-    sessions: list[tuple[str, Session]] = []
+    # Of a session that is over only its summary is kept: a server may have any number of them.
+    sessions: list[tuple[str, Session | Summary]] = []
     outlets: Outlets | None = None
     onlooker = onlooker or Onlooker()
     controls = onlooker.controls
@@ -115,9 +118,12 @@ def run(
             for source in opened:
                 stack.callback(source.close)
             check_recording_stays_apart(config)
-            outlets = Outlets(config, stack, is_single=len(file_names) < 2)
-            writers = _Writers(config, stack, has_file=len(file_names) > 1)
-            pack = load_pack(config.pack if config.pack == "default" else Path(config.pack).expanduser())
+            is_single = len(file_names) < 2 and not onlooker.brings_sound
+            outlets = Outlets(config, stack, is_single=is_single)
+            writers = _Writers(
+                config, stack, has_file=len(file_names) > 1, has_session=onlooker.brings_sound
+            )
+            pack = load_pack(config.pack)
             engine, choice = open_engine(pack, config.engine, config.n_threads)
             stack.enter_context(engine)
             engine.warm_up()
@@ -132,8 +138,9 @@ def run(
                 with source:
                     if controls.is_quitting:
                         break
-                    facts = _facts(source, config, pack, choice)
-                    sinks = [audience.sink(facts), *writers.sinks(source), *outlets.sinks()]
+                    number = len(sessions) + 1 if onlooker.brings_sound else None
+                    facts = _facts(source, config, pack, choice, number)
+                    sinks = [audience.sink(facts), *writers.sinks(source, number), *outlets.sinks()]
                     sinks += onlooker.sinks(facts)
                     tap = tap_from_sinks(sinks)
                     pipeline = Pipeline(source, engine, pack.manifest, config.pipeline, tap)
@@ -142,7 +149,7 @@ def run(
                             sink.notice(notice)
                     session = Session(source, pipeline, sinks, config.seconds, config.channel, controls)
                     sessions.append((source.name, session))
-                    session.run()
+                    sessions[-1] = (source.name, session.run())
     except BrokenPipeError:
         raise
     except BaseException:
@@ -154,7 +161,9 @@ def run(
 class _Writers:
     """The files for programs."""
 
-    def __init__(self, config: LiveConfig, stack: ExitStack, *, has_file: bool) -> None:
+    def __init__(
+        self, config: LiveConfig, stack: ExitStack, *, has_file: bool, has_session: bool
+    ) -> None:
         targets = {"frames": config.frames, "events": config.events, "breaths": config.breaths}
         named = [(name, target) for name, target in targets.items() if target]
         for (one, target), (other, other_target) in itertools.combinations(named, 2):
@@ -169,20 +178,20 @@ class _Writers:
         self._breaths = self._opened(config.breaths, stack)
         self.has_standard_output = STANDARD_OUTPUT in targets.values()
         if self._frames:
-            csv_frames.write_header(self._frames, has_file=has_file)
+            csv_frames.write_header(self._frames, has_file=has_file, has_session=has_session)
         if self._breaths:
-            csv_breaths.write_header(self._breaths, has_file=has_file)
+            csv_breaths.write_header(self._breaths, has_file=has_file, has_session=has_session)
 
-    def sinks(self, source: AudioSource) -> list[Sink]:
-        """Sinks for one session."""
+    def sinks(self, source: AudioSource, session: int | None) -> list[Sink]:
+        """Sinks for one session, which is numbered where several have no name of a file."""
         file = source.name if self._has_file else None
         sinks: list[Sink] = []
         if self._frames:
-            sinks.append(csv_frames.CsvSink(self._frames, file))
+            sinks.append(csv_frames.CsvSink(self._frames, file, session))
         if self._events:
-            sinks.append(jsonl.JsonlSink(self._events, file))
+            sinks.append(jsonl.JsonlSink(self._events, file, session))
         if self._breaths:
-            sinks.append(csv_breaths.BreathCsvSink(self._breaths, file))
+            sinks.append(csv_breaths.BreathCsvSink(self._breaths, file, session))
         return sinks
 
     def _opened(self, target: str | None, stack: ExitStack) -> LineOutput | None:
@@ -193,13 +202,14 @@ class _Writers:
         return output
 
 
-def _facts(source: AudioSource, config: LiveConfig, pack: Pack, choice: Choice) -> Facts:
+def _facts(source: AudioSource, config: LiveConfig, pack: Pack, choice: Choice, session: int | None) -> Facts:
     return Facts(
         source=source.name,
         engine=f"engine {choice.name} ({choice.reason})",
         pack=pack.manifest.name,
         hop_samples=samples_from_seconds(config.hop_s),
         is_live=source.is_live,
+        session=session,
     )
 
 
@@ -213,15 +223,16 @@ def _recordings(config: LiveConfig, paths: Sequence[str]) -> Iterator[AudioSourc
         yield FileSource(path, block_samples=config.block_samples, pace=config.pace)
 
 
-def _print_summaries(sessions: Sequence[tuple[str, Session]], outlets: Outlets | None) -> None:
-    for name, session in sessions:
-        click.echo(text_from_summary(name, session.summary()), err=True)
+def _print_summaries(sessions: Sequence[tuple[str, Session | Summary]], outlets: Outlets | None) -> None:
+    for name, said in sessions:
+        summary = said.summary() if isinstance(said, Session) else said
+        click.echo(text_from_summary(name, summary), err=True)
     for line in outlets.losses() if outlets else ():
         click.echo(line, err=True)
 
 
 def text_from_summary(name: str, summary: Summary) -> str:
-    """Three lines about a session."""
+    """Some lines about a session; stages are of the latest 4,096 windows or drawings."""
     rate = f"{summary.n_breaths} complete breath{'' if summary.n_breaths == 1 else 's'}"
     if summary.breaths_per_min is not None:
         rate += f", {summary.breaths_per_min:.1f} breaths/min in the last minute"
@@ -235,11 +246,16 @@ def text_from_summary(name: str, summary: Summary) -> str:
         f"{name}: heard {summary.heard_s:.1f} s, {summary.n_windows} windows, "
         f"{summary.skipped_windows} skipped, {summary.lost_samples} samples lost\n"
         f"  inhalations {summary.n_inhalations}, exhalations {summary.n_exhalations}, {rate}\n"
-        f"  latency {lag}"
+        f"  latency {lag}{_text_from_total(summary.stages.total)}"
+        + (f"\n  p50/p99 of stages, ms: {text_from_stages(summary.stages)}" if latency else "")
     )
+
+
+def _text_from_total(total: LatencySummary | None) -> str:
+    return "" if total is None else f"; sound to screen p50 {total.p50_ms:.1f} ms, p99 {total.p99_ms:.1f} ms"
 
 
 def _is_same_file(target: str, other: str) -> bool:
     if STANDARD_OUTPUT in (target, other):
         return target == other
-    return Path(target).expanduser().resolve() == Path(other).expanduser().resolve()
+    return path_from_text(target).resolve() == path_from_text(other).resolve()

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -132,7 +133,7 @@ class MicrophoneSource:
             if block is None:
                 continue
             end, n_quiet, heard_at_s = block.end, 0, now().steady_s
-            yield Block(block.start, finite_from_samples(block.samples)[0])
+            yield replace(block, samples=finite_from_samples(block.samples)[0])
         if not self._is_closed:
             raise DeviceLostError(
                 f"{self.name!r} has stopped delivering sound; "

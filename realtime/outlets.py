@@ -2,10 +2,10 @@
 
 import datetime
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from engines.errors import ConfigError
+from engines.paths import path_from_text
 from realtime.clock import samples_from_seconds
 from realtime.config import LiveConfig
 from realtime.sinks.base import Sink
@@ -90,7 +90,7 @@ def check_recording_stays_apart(config: LiveConfig) -> None:
         return
     files = {file.resolve() for file in files_of_recording(recording_path(config.record, _now()))}
     for target in (config.frames, config.events, config.breaths):
-        if target and target != STANDARD_OUTPUT and Path(target).expanduser().resolve() in files:
+        if target and target != STANDARD_OUTPUT and path_from_text(target).resolve() in files:
             raise ConfigError(f"{target} belongs to the recording {config.record}; name another file")
 
 

@@ -56,6 +56,12 @@ class Pacer:
             self._origin_s = self._clock.now_s()
         return int((self._clock.now_s() - self._origin_s) * self._samples_per_s)
 
+    def late_s(self, end_sample: int) -> float:
+        """How long ago the samples before index `end_sample` should have been heard, seconds, at least 0."""
+        if self._origin_s is None:
+            return 0.0
+        return max(0.0, self._clock.now_s() - self._origin_s - end_sample / self._samples_per_s)
+
     def postpone(self, seconds: float) -> None:
         """All that is not due yet is due so much later, because nobody listened meanwhile."""
         if self._origin_s is not None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from engines.latency import LatencyMeter
 from engines.manifest import Manifest
 from realtime import decision, presence
 from realtime.breaths import BreathCounter, BreathSettings
-from realtime.clock import samples_from_seconds
+from realtime.clock import live_sample_from_source, samples_from_seconds
 from realtime.decision import DecisionSettings
 from realtime.events import Apnoea, Breath, Frame, PhaseEvent
 from realtime.intake import Heard, Intake
@@ -46,8 +46,13 @@ class Step:
         event: the change of phase, if the phase just changed.
         newest: the sound since the window before, (hop,) float32 at 16 kHz.
         latency_s: from the window being complete to this step, seconds.
-        stages_s: seconds of each stage of that, in order: those of the engine, `fusion`, `decision`.
+        stages_s: seconds of each stage of that, in order: `wait`, from the newest sample of the window being
+            made to the window being looked at, if the source is live; those of the engine; `fusion`;
+            `decision`.
         breaths: complete breaths, and pauses that begin or end being too long, oldest first.
+        captured_s: when the newest sample of the window was made, seconds of `time.perf_counter`; None: the
+            source is not live.
+        decided_s: when the step was complete, on the same clock.
     """
 
     frame: Frame
@@ -56,6 +61,8 @@ class Step:
     latency_s: float
     stages_s: dict[str, float] = field(default_factory=dict)
     breaths: tuple[Breath | Apnoea, ...] = ()
+    captured_s: float | None = None
+    decided_s: float = 0.0
 
 
 class Pipeline:
@@ -88,6 +95,7 @@ class Pipeline:
         self.latency = LatencyMeter()
         self._hop_samples = hop_samples
         self._is_live = source.is_live
+        self._rate_hz = source.rate_hz
         self._intake = Intake(source, hop_samples, settings.channel, tap)
         self._engine = engine
         self._manifest = manifest
@@ -112,6 +120,16 @@ class Pipeline:
         """Breathing rate over the last minute; None without a complete breath."""
         return self.breaths.breaths_per_min
 
+    @property
+    def gate_dbfs(self) -> float:
+        """See `PresenceSettings`; may be set at any time between two blocks."""
+        return self._settings.presence.gate_dbfs
+
+    @gate_dbfs.setter
+    def gate_dbfs(self, gate_dbfs: float) -> None:
+        gated = replace(self._settings.presence, gate_dbfs=gate_dbfs)
+        self._settings = replace(self._settings, presence=gated)
+
     def take_notices(self) -> list[str]:
         """What the engine has to tell the user and did not before, oldest first."""
         return self._engine.take_notices() if isinstance(self._engine, Notifying) else []
@@ -122,22 +140,30 @@ class Pipeline:
         Raises:
             EngineError: the engine failed.
         """
-        return self._steps(self._intake.push(block))
+        newest_sample = live_sample_from_source(block.end, self._rate_hz)
+        return self._steps(self._intake.push(block), newest_sample, block.arrived_s)
 
     def finish(self) -> Iterator[Step]:
         """The sound has ended: the steps of what the resampler still held."""
         return self._steps(self._intake.finish())
 
-    def _steps(self, windows: list[Window]) -> Iterator[Step]:
+    def _steps(
+        self, windows: list[Window], newest_sample: int = 0, arrived_s: float | None = None
+    ) -> Iterator[Step]:
+        """The steps of windows; sound up to just before `newest_sample`, at 16 kHz, came at `arrived_s`."""
         due_at = time.perf_counter()
         if self._is_live and len(windows) > 1:
             self.skipped_windows += len(windows) - 1
             windows = windows[-1:]
         for window in windows:
-            yield self._step(window, due_at)
+            captured_s = None
+            if arrived_s is not None:
+                captured_s = arrived_s - (newest_sample - window.end_sample) / RATE_HZ
+            yield self._step(window, due_at, captured_s)
             due_at = time.perf_counter()
 
-    def _step(self, window: Window, due_at: float) -> Step:
+    def _step(self, window: Window, due_at: float, captured_s: float | None) -> Step:
+        begun_at = time.perf_counter()
         inference = self._engine.infer(window.samples[None, :])
         inferred_at = time.perf_counter()
         prob_exhale = float(fuse(inference.logits, self._manifest.weights, self._manifest.temperature)[0])
@@ -157,8 +183,10 @@ class Pipeline:
         latency_s = decided_at - due_at
         self.latency.add(latency_s)
         stages_s = {
+            **({} if captured_s is None else {"wait": begun_at - captured_s}),
             **inference.stages_s,
             "fusion": fused_at - inferred_at,
             "decision": decided_at - fused_at,
         }
-        return Step(frame, shown.event, window.samples[-self._hop_samples :], latency_s, stages_s, rows)
+        newest = window.samples[-self._hop_samples :]
+        return Step(frame, shown.event, newest, latency_s, stages_s, rows, captured_s, decided_at)

@@ -83,7 +83,8 @@ def advance(
 ) -> tuple[PresenceState, float]:
     """Take in the level at `end_sample` and the networks' P(breath), if they tell it; give P(breath), 0-1.
 
-    Networks see every window at the same level, so they cannot hear how loud it is: log odds are added.
+    Each image is brought to one level, so the networks hear little of how a window compares with those
+    before it: log odds are added.
     """
     elapsed_s = (end_sample - state.end_sample) / RATE_HZ
     decayed_dbfs = state.peak_dbfs - settings.peak_decay_db_per_s * elapsed_s

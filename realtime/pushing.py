@@ -13,7 +13,13 @@ from engines.errors import ConfigError
 from engines.pack import Pack
 from realtime.events import Frame
 from realtime.pipeline import Pipeline, PipelineSettings
-from realtime.saved_state import restore_owner, restore_states, saved_from_owner, saved_from_states
+from realtime.saved_state import (
+    restore_owner,
+    restore_states,
+    saved_from_owner,
+    saved_from_states,
+    value_from_builtins,
+)
 from realtime.session import Session, Summary
 from realtime.sinks.collector import Collector, Event
 from realtime.sources import Block, finite_from_samples
@@ -110,7 +116,8 @@ class Stream:
         Args:
             samples: (n,) or (n, channels), n >= 0: floating, full scale = [-1, 1], or integers of 16 or 32
                 bits, full scale = their range. NaN and infinities are taken as zeros.
-            n_lost: so many samples, at the stream's rate, are missing just before these.
+            n_lost: so many samples, at the stream's rate, are missing just before these; of none, the gap is
+                told at once.
 
         Returns:
             What it brought, oldest first; often nothing.
@@ -128,6 +135,8 @@ class Stream:
             block = Block(self._next_sample, finite_from_samples(table)[0], _LOST if n_lost else "")
             self._next_sample = block.end
             self._session.hear(block)
+        elif n_lost:
+            self._session.skip(self._next_sample, _LOST)
         return self._collector.take()
 
     def finish(self) -> list[Event | Frame]:
@@ -187,8 +196,8 @@ class Stream:
                 )
             restore_states(self._session, content["session"])
             restore_owner(self._pipeline, content["pipeline"])
-            self._next_sample = int(content["next_sample"])
-            self._source.lost_samples = int(content["lost_samples"])
+            self._next_sample = value_from_builtins(int, content["next_sample"])
+            self._source.lost_samples = value_from_builtins(int, content["lost_samples"])
         except (KeyError, TypeError, ValueError) as error:
             self.reset()
             raise ConfigError(f"this is not the state of a stream ({error}); save it again") from error
@@ -228,4 +237,6 @@ def _table_from_samples(samples: NDArray[Any], n_channels: int) -> NDArray[np.fl
         )
     if is_integer:
         return (table / -float(np.iinfo(array.dtype).min)).astype(np.float32)
-    return table.astype(np.float32)
+    # What is beyond float32 becomes an infinity, and so a zero like all others.
+    with np.errstate(over="ignore"):
+        return table.astype(np.float32)

@@ -107,6 +107,8 @@ class Resampler:
             ValueError: what was saved contradicts itself.
         """
         self.reset()
+        if saved.recent.ndim != 1:
+            raise ValueError(f"{saved.recent.ndim} axes are not those of mono sound")
         if self._stream is not None:
             start_in = saved.n_in - len(saved.recent)
             if start_in < 0 or start_in % self._period_in:

@@ -45,11 +45,9 @@ def restore_owner(owner: object, saved: Mapping[str, Any]) -> None:
     """
     for name, value in vars(owner).copy().items():
         if isinstance(value, _PLAIN):
-            if not isinstance(saved[name], _PLAIN):
-                raise TypeError(f"{name} is neither a number nor a text")
-            setattr(owner, name, saved[name])
+            setattr(owner, name, _value_of(type(value), saved[name]))
         elif _is_state(value):
-            setattr(owner, name, value_from_builtins(type(value), saved[name]))
+            setattr(owner, name, _restored(value, saved[name]))
         elif hasattr(value, "restore"):
             value.restore(value_from_builtins(_saved_kind(type(value)), saved[name]))
         elif _is_owner(value):
@@ -69,7 +67,7 @@ def restore_states(owner: object, saved: Mapping[str, Any]) -> None:
     """
     for name, value in vars(owner).copy().items():
         if _is_state(value):
-            setattr(owner, name, value_from_builtins(type(value), saved[name]))
+            setattr(owner, name, _restored(value, saved[name]))
 
 
 def builtins_from_value(value: Any) -> Any:
@@ -109,7 +107,7 @@ def value_from_builtins(kind: Any, content: Any) -> Any:
         (kind,) = (part for part in arguments if part is not type(None))
         return value_from_builtins(kind, content)
     if kind is np.ndarray or origin is np.ndarray:
-        return _array(content)
+        return _array(content, arguments)
     if origin is tuple and arguments[-1] is not Ellipsis:
         return tuple(value_from_builtins(a, b) for a, b in zip(arguments, content, strict=True))
     if origin in (tuple, frozenset):
@@ -137,11 +135,41 @@ def _value_of(kind: Any, content: Any) -> Any:
     return content
 
 
-def _array(content: Mapping[str, Any]) -> Any:
+def _array(content: Mapping[str, Any], arguments: tuple[Any, ...]) -> Any:
+    """The array; `arguments` are those of the annotation, `NDArray[np.float32]`, which tell its dtype."""
     if set(content) != _ARRAY_KEYS or np.dtype(content["dtype"]).hasobject:
         raise ValueError("this is no array")
-    flat = np.frombuffer(base64.b64decode(content["base64"]), np.dtype(content["dtype"]))
-    return flat.reshape(content["shape"]).copy()
+    dtype, shape = np.dtype(content["dtype"]), content["shape"]
+    if any(type(length) is not int or length < 0 for length in shape):
+        raise ValueError(f"{shape} is no shape of an array")
+    for wanted in arguments[1:]:
+        kind = typing.get_args(wanted)[0]
+        if isinstance(kind, type) and dtype.newbyteorder("=") != np.dtype(kind):
+            raise TypeError(f"an array of {dtype} is not one of {kind.__name__}")
+    flat = np.frombuffer(base64.b64decode(content["base64"]), dtype)
+    return flat.reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def _restored(fresh: Any, content: Any) -> Any:
+    """The state of the type of `fresh`, the one at the beginning, whose arrays have the same shapes.
+
+    Raises:
+        KeyError, TypeError, ValueError: `content` is not of such a state.
+    """
+    value = value_from_builtins(type(fresh), content)
+    _check_shapes(fresh, value)
+    if hasattr(value, "check_restored"):
+        value.check_restored(fresh)
+    return value
+
+
+def _check_shapes(fresh: Any, value: Any) -> None:
+    for entry in dataclasses.fields(fresh):
+        one, other = getattr(fresh, entry.name), getattr(value, entry.name)
+        if isinstance(one, np.ndarray) and one.shape != other.shape:
+            raise ValueError(f"{entry.name} has the shape {other.shape}, not {one.shape}")
+        if dataclasses.is_dataclass(one) and type(one) is type(other):
+            _check_shapes(one, other)
 
 
 def _saved_kind(kind: Any) -> Any:

@@ -2,19 +2,21 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from engines.contract import RATE_HZ
 from engines.errors import AudioError
 from engines.fallback import Notifying
 from engines.latency import LatencySummary
 from realtime import health
+from realtime.calibrating import Calibrating
 from realtime.clock import samples_from_seconds, seconds_from_samples
 from realtime.controls import PAUSED, Controls
 from realtime.events import Breath, Condition, Gap, Health, Mark, Phase, Report
 from realtime.pipeline import Pipeline, Step
-from realtime.sinks.base import Sink, Status
+from realtime.sinks.base import Display, Sink, Status
 from realtime.sources import AudioSource, Block, PacedSource
+from realtime.stage_meters import Shown, StageMeters, StageSummary
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Summary:
         breaths_per_min: over the last minute; None without a complete breath.
         latency: from a complete window to its step; None without a window.
         n_breaths: complete breaths.
+        stages: where the time went.
     """
 
     heard_s: float
@@ -42,6 +45,7 @@ class Summary:
     breaths_per_min: float | None
     latency: LatencySummary | None
     n_breaths: int = 0
+    stages: StageSummary = field(default_factory=StageSummary)
 
 
 class Session:
@@ -69,14 +73,18 @@ class Session:
         self._pipeline = pipeline
         self._sinks = sinks
         self._max_samples = None if max_s is None else samples_from_seconds(max_s)
-        self._health = health.HealthState.initial(source.rate_hz, channel)
+        self._health = health.HealthState.initial(source.rate_hz, channel, source.n_channels)
         self._n_windows = 0
         self._n_phases = dict.fromkeys(Phase, 0)
         self._n_breaths = 0
         self._n_marks = 0
         self._controls = controls or Controls()
         self._is_resuming = False
+        self._calibrating: Calibrating | None = None
+        self._stages = StageMeters()
+        self._displays = [sink for sink in sinks if isinstance(sink, Display)]
         self._latency: LatencySummary | None = None
+        self._total: LatencySummary | None = None
         self._latency_due_sample = 0
 
     def run(self) -> Summary:
@@ -90,9 +98,7 @@ class Session:
         try:
             self._hear()
         finally:
-            self._pass_on_notices()
-            for sink in self._sinks:
-                sink.close()
+            self._close_sinks()
         return self.summary()
 
     def summary(self) -> Summary:
@@ -107,6 +113,7 @@ class Session:
             breaths_per_min=self._pipeline.breaths_per_min,
             latency=self._pipeline.latency.summary(),
             n_breaths=self._n_breaths,
+            stages=self._stages.summary(),
         )
 
     def hear(self, block: Block) -> bool:
@@ -122,10 +129,21 @@ class Session:
         for _ in range(self._controls.take_marks()):
             self._n_marks += 1
             self._report([Mark(self._n_marks, self._pipeline.heard_samples)])
+        if self._controls.take_calibration():
+            self._calibrating = Calibrating(self._pipeline, self._source.name, self._tell)
         block = self._unless_paused(block)
         if self._controls.is_quitting:
             return False
         return all(self._hear_part(part) for part in self._parts(block))
+
+    def skip(self, to_sample: int, reason: str) -> None:
+        """Sound is missing up to `to_sample`, at the source's rate, and what follows has not come yet.
+
+        Raises:
+            OutputError: see `run`.
+        """
+        self._health, gap = health.skipped(self._health, to_sample, reason)
+        self._report([gap])
 
     def finish(self, *, is_cut_short: bool = False) -> None:
         """After the last block; `is_cut_short` if the sound would have gone on, or failed.
@@ -146,6 +164,18 @@ class Session:
             self.finish(is_cut_short=True)
             raise
         self.finish(is_cut_short=not is_whole)
+
+    def _close_sinks(self) -> None:
+        """Close them all, whichever fails, and raise the first error."""
+        errors: list[BaseException] = []
+        for act in (self._pass_on_notices, *(sink.close for sink in self._sinks)):
+            try:
+                act()
+            except BaseException as error:
+                errors.append(error)
+        self._measure_displays()
+        if errors:
+            raise errors[0]
 
     def _unless_paused(self, block: Block) -> Block:
         """The block; in a pause of a live source only the time that it took."""
@@ -171,7 +201,7 @@ class Session:
         """
         while not self._source.is_live and len(block.samples) > (n_wanted := self._health.n_wanted):
             yield replace(block, samples=block.samples[:n_wanted])
-            block = Block(block.start + n_wanted, block.samples[n_wanted:])
+            block = replace(block, start=block.start + n_wanted, samples=block.samples[n_wanted:], note="")
         yield block
 
     def _hear_part(self, block: Block) -> bool:
@@ -201,10 +231,25 @@ class Session:
         self._n_windows += 1
         if step.event is not None:
             self._n_phases[step.event.phase] += 1
+        self._stages.add_step(step)
+        self._measure_displays()
         status = self._status()
         for sink in self._sinks:
             sink.show(step, status)
+        if not self._displays:
+            self._stages.add_shown(Shown(step.captured_s, step.decided_s, time.perf_counter()))
         self._report(step.breaths)
+        if self._calibrating is not None and not self._calibrating.goes_on_after(step.frame):
+            self._calibrating = None
+
+    def _tell(self, text: str) -> None:
+        for sink in self._sinks:
+            sink.notice(text)
+
+    def _measure_displays(self) -> None:
+        for display in self._displays:
+            for shown in display.take_shown():
+                self._stages.add_shown(shown)
 
     def _report(self, events: Iterable[Report]) -> None:
         for event in events:
@@ -212,6 +257,9 @@ class Session:
             for sink in self._sinks:
                 sink.report(event)
             if isinstance(event, Gap):
+                if self._calibrating is not None:
+                    self._calibrating.break_off()
+                    self._calibrating = None
                 self._report(self._pipeline.breaths.push(event))
 
     def _pass_on_notices(self) -> None:
@@ -219,14 +267,14 @@ class Session:
         tellers += [sink for sink in self._sinks if isinstance(sink, Notifying)]
         for teller in tellers:
             for text in teller.take_notices():
-                for sink in self._sinks:
-                    sink.notice(text)
+                self._tell(text)
 
     def _status(self) -> Status:
         # Percentiles are of all windows so far: not at every hop.
         heard = self._pipeline.heard_samples
         if self._latency is None or heard >= self._latency_due_sample:
             self._latency = self._pipeline.latency.summary()
+            self._total = self._stages.total()
             self._latency_due_sample = heard + RATE_HZ
         latency = self._latency
         return Status(
@@ -236,4 +284,6 @@ class Session:
             latency_p99_ms=latency.p99_ms if latency else 0.0,
             skipped_windows=self._pipeline.skipped_windows,
             lost_samples=self._source.lost_samples,
+            total_p50_ms=self._total.p50_ms if self._total else None,
+            total_p99_ms=self._total.p99_ms if self._total else None,
         )

@@ -1,6 +1,7 @@
 """The bounded queue between an audio callback and whoever listens."""
 
 import threading
+import time
 from collections import deque
 
 import numpy as np
@@ -22,6 +23,8 @@ class SoundQueue:
         self._pending_samples = 0
         self._next_start = 0
         self._lost_samples = 0
+        self._next_note = ""
+        self._has_dropped = False
         self._has_ended = False
         self._changed = threading.Condition()
 
@@ -40,24 +43,28 @@ class SoundQueue:
                 much, so one block of this length is counted. Before the very first block it means nothing.
         """
         own = samples.copy()
+        arrived_s = time.perf_counter()
         with self._changed:
             if has_lost_before and self._next_start > 0:
                 self._next_start += len(own)
                 self._lost_samples += len(own)
-            self._pending.append(Block(self._next_start, own))
+            self._pending.append(Block(self._next_start, own, self._next_note, arrived_s))
+            self._next_note = ""
             self._next_start += len(own)
             self._pending_samples += len(own)
             while self._pending_samples > self._room_samples and len(self._pending) > 1:
                 dropped = len(self._pending.popleft().samples)
                 self._pending_samples -= dropped
                 self._lost_samples += dropped
+                self._has_dropped = True
             self._changed.notify()
 
-    def skip(self, n_samples: int) -> None:
-        """So many samples, that whoever puts has lost, are missing before what comes next."""
+    def skip(self, n_samples: int, note: str = "") -> None:
+        """So many samples, that whoever puts has lost, are missing before what comes next, which says so."""
         with self._changed:
             self._next_start += n_samples
             self._lost_samples += n_samples
+            self._next_note = note
 
     def end(self) -> None:
         """Nothing more will be put; a waiting `take` returns."""
@@ -84,10 +91,13 @@ class SoundQueue:
             if not self._pending:
                 return None
             first = self._pending.popleft()
-            pieces, end = [first.samples], first.end
+            # Where sound was dropped here, that is why it is missing, whatever was lost before.
+            note = "" if self._has_dropped else first.note
+            self._has_dropped = False
+            pieces, end, arrived_s = [first.samples], first.end, first.arrived_s
             while self._pending and self._pending[0].start == end:
                 block = self._pending.popleft()
                 pieces.append(block.samples)
-                end = block.end
+                end, arrived_s = block.end, block.arrived_s
             self._pending_samples -= end - first.start
-        return Block(first.start, np.concatenate(pieces))
+        return Block(first.start, np.concatenate(pieces), note, arrived_s)

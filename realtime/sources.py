@@ -1,5 +1,6 @@
 """What every source of sound is, and the one that plays an array."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,11 +29,13 @@ class Block:
         samples: (n, channels) float32, full scale = [-1, 1], always finite. n = 0 only from a live source:
             no sound has come for `STALL_S` or longer, and `start` tells how far time has gone on.
         note: why the samples before `start` are missing, for people; empty: the machine was too busy.
+        arrived_s: when its newest sample came, seconds of `time.perf_counter`; None: the source is not live.
     """
 
     start: int
     samples: NDArray[np.float32]
     note: str = ""
+    arrived_s: float | None = None
 
     @property
     def end(self) -> int:
@@ -163,8 +166,10 @@ class PacedSource(ABC):
             # Closing may have happened during the wait.
             if self.is_closed:
                 return
-            block = Block(start, samples)
-            start = block.end
+            end = start + len(samples)
+            arrived_s = time.perf_counter() - self._pacer.late_s(end) if self.is_live else None
+            block = Block(start, samples, arrived_s=arrived_s)
+            start = end
             yield block
 
     def close(self) -> None:

@@ -104,7 +104,7 @@ def hear(state: StreamClock, block: Block, at: Instant) -> tuple[StreamClock, Bl
         if state.quiet_s(at) > STALL_S and n_missing > _MISSING_S * state.rate_hz and not is_first:
             start += n_missing
             note = state.reason(at)
-    placed = Block(max(start, state.end), block.samples, note)
+    placed = replace(block, start=max(start, state.end), note=note)
     after = replace(state, end=placed.end, sound_end=placed.end, heard_at=at, device_end=block.end)
     return after, placed
 

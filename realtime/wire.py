@@ -14,7 +14,7 @@ from realtime.clock import seconds_from_samples
 from realtime.events import Apnoea, Breath, Condition, Gap, Health, Mark, Phase, PhaseEvent, Report
 
 # The first number changes when readers have to change, the second when keys or events are added.
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 SCHEMA_ID = "urn:breath:events:1"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -26,9 +26,13 @@ State = Literal["begins", "ends"]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
-    """What every message may hold: `file`, the recording that it is from, where there are several."""
+    """What every message may hold, where there are several recordings or sessions: which it is from.
+
+    `file` names the recording; `session` counts from 1, and the times of each begin at 0.
+    """
 
     file: str | UnsetType = UNSET
+    session: Number | UnsetType = UNSET
 
 
 class PhaseMessage(Message, frozen=True, kw_only=True, tag="phase"):
@@ -97,11 +101,13 @@ class MarkMessage(Message, frozen=True, kw_only=True, tag="mark"):
 AnyMessage = PhaseMessage | BreathMessage | ApnoeaMessage | HealthMessage | GapMessage | MarkMessage
 
 
-def json_from_event(event: PhaseEvent | Report, file: str | None = None) -> str:
-    """One line of JSON, without its end; `file` is added unless it is None."""
+def json_from_event(event: PhaseEvent | Report, file: str | None = None, session: int | None = None) -> str:
+    """One line of JSON, without its end; `file` and `session` are added unless they are None."""
     content = msgspec.to_builtins(message_from_event(event))
     if file is not None:
         content["file"] = file
+    if session is not None:
+        content["session"] = session
     # Of json and not of msgspec: a name of a file may hold bytes that are no text.
     return json.dumps(content, separators=(",", ":"), allow_nan=False)
 

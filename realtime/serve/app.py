@@ -57,12 +57,19 @@ class _Routes:
     async def events(self, request: web.Request) -> web.StreamResponse:
         is_sse = "text/event-stream" in request.headers.get("Accept", "")
         wants_frames = request.query.get("frames", "0") not in ("", "0")
+        if not self._hub.has_room:
+            return self._refusal()
         response = web.StreamResponse()
         response.content_type = "text/event-stream" if is_sse else "application/x-ndjson"
         response.charset = "utf-8"
-        await response.prepare(request)
         outbox = Outbox(wants_frames=wants_frames)
+        # Before anything is waited for, so that nobody else takes the place.
         self._hub.join(outbox, is_greeted=False)
+        try:
+            await response.prepare(request)
+        except BaseException:
+            self._hub.leave(outbox)
+            raise
         writing = asyncio.create_task(_write_events(response, outbox, is_sse=is_sse))
         giving_up = asyncio.create_task(outbox.given_up.wait())
         try:
@@ -77,18 +84,26 @@ class _Routes:
         return response
 
     async def socket(self, request: web.Request) -> web.StreamResponse:
+        if not self._hub.has_room:
+            return self._refusal()
         # Small messages over short ways: packing them costs more than it saves.
         socket = web.WebSocketResponse(
             heartbeat=_HEARTBEAT_S, compress=False, max_msg_size=_LARGEST_MESSAGE, timeout=2.0
         )
-        await socket.prepare(request)
         outbox = Outbox()
         self._hub.join(outbox)
         try:
+            await socket.prepare(request)
             await Client(socket, outbox, self._host, lambda: _cut(request)).run()
         finally:
             self._hub.leave(outbox)
         return socket
+
+    def _refusal(self) -> web.Response:
+        why = f"{self._hub.most_clients} clients are here, and there is no room for more; come back later"
+        response = _json(text_from_content({"error": why}), HTTPStatus.SERVICE_UNAVAILABLE)
+        response.headers["Retry-After"] = str(round(_HEARTBEAT_S))
+        return response
 
 
 async def _write_events(response: web.StreamResponse, outbox: Outbox, *, is_sse: bool) -> None:

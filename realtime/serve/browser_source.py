@@ -1,6 +1,7 @@
 """A browser's microphone as a source of sound: what a page sends is heard like any other microphone."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import Literal, Self, get_args
 
@@ -16,7 +17,7 @@ SampleFormat = Literal["float32", "int16"]
 
 _ROOM_S = 10.0
 _TICK_S = 0.2
-_LONGEST_GAP_S = 24 * 3600.0
+_MOST_LOST_S = 24 * 3600.0
 _LOST = "lost on the way from the browser"
 
 
@@ -51,6 +52,7 @@ class BrowserSource:
         self.rate_hz = int(rate_hz)
         self._format = sample_format
         self._queue = SoundQueue(round(_ROOM_S * rate_hz))
+        self._n_skipped = 0
         self._is_closed = False
 
     @property
@@ -74,8 +76,15 @@ class BrowserSource:
             self._queue.put(samples.reshape(-1, 1))
 
     def skip(self, n_samples: int) -> None:
-        """The page has lost `n_samples` before what it sends next; more than a day counts as a day."""
-        self._queue.skip(min(n_samples, round(_LONGEST_GAP_S * self.rate_hz)))
+        """The page has lost `n_samples` before what it sends next.
+
+        Raises:
+            ConfigError: more than a day is missing in all.
+        """
+        if self._n_skipped + n_samples > _MOST_LOST_S * self.rate_hz:
+            raise ConfigError(f"{self.name}: more than a day of sound is missing; open the microphone again")
+        self._n_skipped += n_samples
+        self._queue.skip(n_samples, _LOST)
 
     def end(self) -> None:
         """Nothing more will come; what waits is still heard."""
@@ -92,9 +101,8 @@ class BrowserSource:
         while not self._is_closed:
             block = self._queue.take(_TICK_S)
             if block is not None:
-                note = _LOST if block.start > end else ""
                 end, n_quiet = block.end, 0
-                yield Block(block.start, finite_from_samples(block.samples)[0], note)
+                yield replace(block, samples=finite_from_samples(block.samples)[0])
                 continue
             if self._queue.has_ended:
                 return

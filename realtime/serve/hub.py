@@ -11,6 +11,7 @@ from realtime.serve.outbox import Outbox
 
 _ROOM = 1024
 _HISTORY = 400
+MOST_CLIENTS = 32
 
 
 @dataclass
@@ -33,9 +34,11 @@ class Hub:
 
     Args:
         about: what stays the same: goes into `hello` and the status.
+        most_clients: so many may be there at the same time.
     """
 
-    def __init__(self, about: dict[str, Any]) -> None:
+    def __init__(self, about: dict[str, Any], most_clients: int = MOST_CLIENTS) -> None:
+        self.most_clients = most_clients
         self._about = about
         self._lock = threading.Lock()
         self._inbox: deque[Message] = deque()
@@ -106,6 +109,11 @@ class Hub:
             text = text_from_content({**self._about, **rest})
             return f'{text[:-1]},"frame":{picture.frame or "null"}}}'
 
+    @property
+    def has_room(self) -> bool:
+        """Whether another client may come. On the loop."""
+        return len(self._outboxes) < self.most_clients
+
     def join(self, outbox: Outbox, *, is_greeted: bool = True) -> None:
         """A client comes. On the loop.
 
@@ -136,8 +144,12 @@ class Hub:
 
     def _wake(self) -> None:
         if self._loop is not None and self._inbox and not self._is_waking:
-            self._is_waking = True
-            self._loop.call_soon_threadsafe(self._deliver)
+            try:
+                self._loop.call_soon_threadsafe(self._deliver)
+                self._is_waking = True
+            except RuntimeError:
+                # The loop was closed before it was unbound: nobody is left to hand anything to.
+                self._loop = None
 
     def _deliver(self) -> None:
         with self._lock:

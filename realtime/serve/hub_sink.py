@@ -29,6 +29,7 @@ class HubSink:
 
     def __init__(self, hub: Hub, facts: Facts) -> None:
         self._hub = hub
+        self._session = facts.session
         self._bands = BandState.initial()
         self._since_frame = SinceFrame()
         hub.begin_session(content_from_facts(facts))
@@ -42,12 +43,12 @@ class HubSink:
         newest = self._since_frame.take(step.frame.end_sample, step.newest)
         self._bands, levels = bands.advance(self._bands, newest, step.frame.end_sample)
         if step.event is not None:
-            self._hub.post(event_message(step.event))
+            self._hub.post(event_message(step.event, self._session))
         self._hub.post(frame_message(step, status, newest, levels))
 
     def report(self, event: Report) -> None:
         """See `Sink`."""
-        self._hub.post(event_message(event))
+        self._hub.post(event_message(event, self._session))
         if isinstance(event, Health):
             if event.is_beginning:
                 self._hub.post(advice_message(event))

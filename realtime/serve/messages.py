@@ -89,9 +89,9 @@ def frame_message(
     return Message(text_from_content(content), is_frame=True, plain=plain)
 
 
-def event_message(event: PhaseEvent | Report) -> Message:
+def event_message(event: PhaseEvent | Report, session: int | None = None) -> Message:
     """An event in the form of `realtime.wire`."""
-    return Message(json_from_event(event), is_event=True, is_kept=True)
+    return Message(json_from_event(event, session=session), is_event=True, is_kept=True)
 
 
 def advice_message(event: Health) -> Message:
@@ -115,8 +115,10 @@ def session_message(state: str, facts: dict[str, Any]) -> Message:
 
 
 def content_from_facts(facts: Facts) -> dict[str, Any]:
-    """What clients learn of a session."""
+    """What clients learn of a session; its number only where there may be several."""
+    numbered = {} if facts.session is None else {"session": facts.session}
     return {
+        **numbered,
         "source": facts.source,
         "engine": facts.engine,
         "pack": facts.pack,

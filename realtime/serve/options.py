@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from realtime.cli_options import live_options, resolved_from_params
+from realtime.cli_options import listening_options, live_options, resolved_from_params
 
 DEFAULT_PORT = 8765
 MICROPHONE = "microphone"
@@ -60,14 +60,7 @@ class ServeOptions:
     metavar="SOURCE",
     help="microphone, browser (the page's own microphone), demo, or a recording.  [microphone]",
 )
-@click.option("--device", metavar="N|NAME", help="Number or part of the name of a microphone.")
-@click.option("--channel", metavar="N", help="Channel, counted from 0.  [the mean of all]")
-@click.option(
-    "--reconnect-seconds",
-    "reconnect_s",
-    metavar="S",
-    help="Wait so long for a microphone that is lost; 0: end at once.  [for ever]",
-)
+@listening_options
 @click.option("--seed", metavar="N", help="Of the demo breather.  [0]")
 @click.option("--pace", metavar="X", help="Of demo and recordings: 1 is real time.  [1]")
 @click.option("--block-samples", metavar="N", help="Samples read at a time; changes no result.  [20 ms]")

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from realtime.events import Report
 from realtime.intake import Heard
 from realtime.pipeline import Step
+from realtime.stage_meters import Shown
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,9 @@ class Status:
         latency_p99_ms: its 99th percentile, milliseconds.
         skipped_windows: windows left out because newer ones were due.
         lost_samples: samples that the source lost, at its own rate.
+        total_p50_ms: median time from a sound being made to its answer being shown, milliseconds; None: the
+            source is not live, or nothing has been shown yet.
+        total_p99_ms: its 99th percentile, milliseconds.
     """
 
     stream_s: float
@@ -28,6 +32,8 @@ class Status:
     latency_p99_ms: float
     skipped_windows: int
     lost_samples: int
+    total_p50_ms: float | None = None
+    total_p99_ms: float | None = None
 
 
 class Sink(Protocol):
@@ -52,6 +58,14 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Write what is pending and give everything back; closing twice is fine."""
+
+
+@runtime_checkable
+class Display(Protocol):
+    """A sink on which a step is to be seen only some time after it was taken in."""
+
+    def take_shown(self) -> list[Shown]:
+        """What was shown and not told before, oldest first."""
 
 
 @runtime_checkable

@@ -13,20 +13,22 @@ class JsonlSink:
     Args:
         output: where to; it is left open, so that several sessions can write to it.
         file: goes into every object as `file`; None: there is no such key.
+        session: the same as `session`, counted from 1.
     """
 
-    def __init__(self, output: LineOutput, file: str | None = None) -> None:
+    def __init__(self, output: LineOutput, file: str | None = None, session: int | None = None) -> None:
         self._output = output
         self._file = file
+        self._session = session
 
     def show(self, step: Step, status: Status) -> None:
         """See `Sink`."""
         if step.event is not None:
-            self._output.write_line(json_from_event(step.event, self._file))
+            self._output.write_line(json_from_event(step.event, self._file, self._session))
 
     def report(self, event: Report) -> None:
         """See `Sink`."""
-        self._output.write_line(json_from_event(event, self._file))
+        self._output.write_line(json_from_event(event, self._file, self._session))
 
     def notice(self, text: str) -> None:
         """Notices are for people."""

@@ -4,11 +4,11 @@ from rich.text import Text
 
 from realtime.events import Condition
 from realtime.health import RULES
+from realtime.sinks.level import share_from_dbfs
 from realtime.sinks.text import line
 
 GUTTER = 12
 _VALUE_WIDTH = 10
-_LOWEST_DBFS = -80.0
 _LOUD_DBFS = -6.0
 _QUIET_DBFS = RULES[Condition.TOO_QUIET].limit
 _QUIET_MARK = "┊"
@@ -35,18 +35,14 @@ def level_meter(level_dbfs: float | None, width: int, *, is_clipping: bool) -> T
         style, value, share = "bold red", "too loud", 1.0
     elif level_dbfs is not None:
         is_odd = level_dbfs > _LOUD_DBFS or level_dbfs < _QUIET_DBFS
-        style, value, share = "yellow" if is_odd else "green", f"{level_dbfs:.0f} dB", _share(level_dbfs)
+        style, value, share = "yellow" if is_odd else "green", f"{level_dbfs:.0f} dB", share_from_dbfs(level_dbfs)
     bar = Text(_bar(share, n_cells), style=style)
     marked = line(bar)
     if n_cells >= 8 and not is_clipping:
-        quiet_at = round(_share(_QUIET_DBFS) * n_cells)
+        quiet_at = round(share_from_dbfs(_QUIET_DBFS) * n_cells)
         parts = (bar[:quiet_at], Text(_QUIET_MARK, "yellow"), bar[quiet_at + 1 : -1], Text(_CLIP_MARK, "red"))
         marked = line(*parts)
     return line(_name("level"), marked, Text(f" {value:>8}"))
-
-
-def _share(level_dbfs: float) -> float:
-    return (level_dbfs - _LOWEST_DBFS) / -_LOWEST_DBFS
 
 
 def _n_cells(width: int) -> int:

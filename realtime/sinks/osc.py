@@ -10,11 +10,11 @@ from engines.errors import ConfigError
 from realtime.events import Condition, Health, Phase, Report
 from realtime.pipeline import Step
 from realtime.sinks.base import Status
+from realtime.sinks.level import share_from_dbfs
 from realtime.sinks.queued import QueuedOutlet
 
 DEFAULT_PREFIX = "/breath"
 PHASE_VALUES = {Phase.INHALE: -1.0, Phase.NONE: 0.0, Phase.EXHALE: 1.0}
-_LOWEST_DBFS = -80.0
 _LOOPBACK = "127.0.0.1"
 _HIGHEST_PORT = 65535
 
@@ -124,7 +124,7 @@ class OscSink:
                 ("phase", PHASE_VALUES[frame.phase]),
                 ("prob_exhale", frame.prob_exhale),
                 ("confidence", frame.confidence),
-                ("level", min(1.0, max(0.0, 1.0 - frame.level_dbfs / _LOWEST_DBFS))),
+                ("level", share_from_dbfs(frame.level_dbfs)),
                 ("rate", rate),
                 ("rate_01", min(1.0, rate / 60.0)),
                 ("connected", 1.0),

@@ -1,10 +1,10 @@
 """Lines of text to a file or to standard output, each one written for good before the next."""
 
 import sys
-from pathlib import Path
 from typing import BinaryIO
 
 from engines.errors import OutputError
+from engines.paths import path_from_text
 
 STANDARD_OUTPUT = "-"
 
@@ -16,6 +16,7 @@ class LineOutput:
         target: path of the file, or `-` for standard output.
 
     Raises:
+        ConfigError: `target` can be no path; see `path_from_text`.
         OutputError: the file cannot be opened.
     """
 
@@ -30,7 +31,7 @@ class LineOutput:
             self._file = sys.stdout.buffer
             return
         try:
-            self._file = Path(target).expanduser().open("wb")
+            self._file = path_from_text(target).open("wb")
         except OSError as error:
             raise self._error(error, "name a file in a folder that exists and may be written") from error
 

@@ -2,10 +2,12 @@
 
 import datetime
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from engines.contract import RATE_HZ
 from engines.errors import ConfigError
+from engines.paths import path_from_text
 from realtime.events import Gap, Report
 from realtime.intake import Heard
 from realtime.labels import PhaseInterval, audacity_from_labels, csv_from_labels
@@ -24,9 +26,9 @@ def recording_path(target: str, at: datetime.datetime) -> Path:
     """The file for the sound: `target` itself, or, if that is a folder, one in it that is named by the time.
 
     Raises:
-        ConfigError: the name ends neither in .wav nor in .flac.
+        ConfigError: the name ends neither in .wav nor in .flac, or can be no path.
     """
-    path = Path(target).expanduser()
+    path = path_from_text(target)
     if path.is_dir():
         return path / f"breath-{at:%Y-%m-%d-%H%M%S}.wav"
     if path.suffix.lower() not in SUFFIXES:
@@ -69,7 +71,8 @@ class RecordingSink:
         self._intervals = IntervalState.initial()
         self._is_closed = False
         try:
-            self._labels = [LineOutput(str(file)) for file in self._files[1:]]
+            for file in self._files[1:]:
+                self._labels.append(LineOutput(str(file)))
             self._labels[1].write_line(csv_from_labels([]).rstrip("\n"))
         except BaseException:
             self.close()
@@ -106,16 +109,18 @@ class RecordingSink:
         if self._is_closed:
             return
         self._is_closed = True
-        try:
-            self._sound.close()
-            if self._labels:
-                self._write_labels(finish(self._intervals, self._sound.n_samples))
-        finally:
+        # Whatever fails, everything else is closed all the same.
+        with ExitStack() as stack:
+            stack.callback(self._remove_if_empty)
             for output in self._labels:
-                output.close()
-            if self._sound.n_samples == 0:
-                for file in self._files:
-                    file.unlink(missing_ok=True)
+                stack.callback(output.close)
+            self._sound.close()
+            self._write_labels(finish(self._intervals, self._sound.n_samples))
+
+    def _remove_if_empty(self) -> None:
+        if self._sound.n_samples == 0:
+            for file in self._files:
+                file.unlink(missing_ok=True)
 
     def _write_labels(self, intervals: Sequence[PhaseInterval]) -> None:
         for interval in intervals:

@@ -1,5 +1,6 @@
 """The live display: a screen of its own on the terminal, and the sink that fills it."""
 
+import os
 import threading
 import time
 from collections import deque
@@ -14,17 +15,20 @@ from engines.contract import RATE_HZ
 from realtime.clock import seconds_from_samples
 from realtime.controls import Controls
 from realtime.events import Apnoea, Breath, Health, Mark, Report
+from realtime.health import FULL_SCALE
 from realtime.pipeline import Step
 from realtime.sinks.base import Status
 from realtime.sinks.terminal_view import Facts, View
 from realtime.sinks.text import clock_from_seconds, printable
 from realtime.sinks.trace import extended
+from realtime.stage_meters import Shown
 
 REDRAWS_PER_S = 15
-_FULL_SCALE = 0.999
 _CLIP_HOLD_SAMPLES = RATE_HZ
 _MOST_NOTICES = 100
 _MOST_BREATHS = 60
+# Between two answers far fewer are drawn; none is taken while no sound comes.
+_MOST_SHOWN = 64
 
 
 class Screen:
@@ -34,14 +38,15 @@ class Screen:
     terminal has another size. `close` gives the terminal back as it was.
 
     Args:
-        console: of the terminal.
-        current_view: gives the newest view; called from the thread. None: nothing is drawn until `follow`.
+        console: of the terminal; nothing is drawn on it until `follow`.
     """
 
     def __init__(self, console: Console) -> None:
         self.n_redraws = 0
         self._console = console
         self._current_view: Callable[[], View] | None = None
+        self._last_shown: Step | None = None
+        self._shown: deque[Shown] = deque(maxlen=_MOST_SHOWN)
         self._notices: deque[str] = deque(maxlen=_MOST_NOTICES)
         # Not redirected: what others write to the standard streams is data, and none of ours to touch.
         self._live = Live(
@@ -50,6 +55,7 @@ class Screen:
         self._is_closing = threading.Event()
         self._drawing = threading.Lock()
         self._drawn: object = None
+        self._is_suspended = False
         self._thread = threading.Thread(target=self._draw_until_closed, name="display", daemon=True)
         self._live.start()
         self._thread.start()
@@ -57,23 +63,37 @@ class Screen:
     def follow(self, current_view: Callable[[], View]) -> None:
         """Draw what `current_view` gives from now on; it is called from the drawing thread."""
         self._current_view = current_view
+        self._shown.clear()
+
+    def take_shown(self) -> list[Shown]:
+        """Which steps were drawn, and not told before, oldest first; each is told once."""
+        return [self._shown.popleft() for _ in range(len(self._shown))]
 
     def keep_notice(self, text: str) -> None:
         """Print `text` when the screen is gone: a warning must not vanish with it."""
         self._notices.append(text)
 
+    def is_in_front(self) -> bool:
+        """Whether the terminal is this program's and not the shell's; where nothing tells, it is."""
+        try:
+            return os.tcgetpgrp(self._console.file.fileno()) == os.getpgrp()
+        except (AttributeError, OSError, ValueError):
+            return True
+
     def suspend(self) -> None:
         """Give the terminal back for a while; nothing is drawn before `come_back`."""
-        self._drawing.acquire()
-        self._console.set_alt_screen(False)
-        self._console.show_cursor(True)
+        with self._drawing:
+            self._is_suspended = True
+            self._console.set_alt_screen(False)
+            self._console.show_cursor(True)
 
     def come_back(self) -> None:
         """Take the terminal again after `suspend`, and draw everything anew."""
-        self._console.set_alt_screen(True)
-        self._console.show_cursor(False)
-        self._drawn = None
-        self._drawing.release()
+        with self._drawing:
+            self._console.set_alt_screen(True)
+            self._console.show_cursor(False)
+            self._drawn = None
+            self._is_suspended = False
 
     def close(self) -> None:
         """Give the terminal back and print the notices there; closing twice is fine."""
@@ -97,13 +117,22 @@ class Screen:
                 return
 
     def _draw_if_new(self) -> None:
-        if self._current_view is None:
+        if self._current_view is None or self._is_suspended:
             return
-        wanted = (self._current_view(), self._console.size)
+        view = self._current_view()
+        wanted = (view, self._console.size)
         if wanted != self._drawn:
-            self._live.update(wanted[0], refresh=True)
+            self._live.update(view, refresh=True)
+            self._note_shown(view)
             self.n_redraws += 1
             self._drawn = wanted
+
+    def _note_shown(self, view: View) -> None:
+        step = view.step
+        # What is drawn again, because something else on the screen has changed, was shown before.
+        if view.frame is not None and step is not None and step is not self._last_shown:
+            self._last_shown = step
+            self._shown.append(Shown(step.captured_s, step.decided_s, time.perf_counter()))
 
 
 class TerminalSink:
@@ -151,15 +180,20 @@ class TerminalSink:
         view = self._view
         self._shown_at_s = self._clock_s()
         # Longer than the clipping itself, which may be over before anybody looks.
-        if np.abs(step.newest).max(initial=0.0) >= _FULL_SCALE:
+        if np.abs(step.newest).max(initial=0.0) >= FULL_SCALE:
             self._clipped_until = step.frame.end_sample + _CLIP_HOLD_SAMPLES
         self._view = replace(
             view,
             frame=step.frame,
             status=status,
+            step=step,
             is_clipping=step.frame.end_sample < self._clipped_until,
             trace=extended(view.trace, step.frame, view.facts.hop_samples),
         )
+
+    def take_shown(self) -> list[Shown]:
+        """See `Display`."""
+        return self._screen.take_shown()
 
     def report(self, event: Report) -> None:
         """See `Sink`."""

@@ -1,13 +1,14 @@
 """What the display shows, for any size of the terminal: a pure function from a view to lines."""
 
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from engines.contract import RATE_HZ
 from realtime.events import Apnoea, Breath, Frame, Health, Phase
+from realtime.pipeline import Step
 from realtime.sinks.base import Status
 from realtime.sinks.breath_table import TABLE_WIDTH, table_from_breaths
 from realtime.sinks.glyphs import BIG_WORDS, MARKS, STRIP_MARKS, big_rows, big_width
@@ -32,6 +33,7 @@ class Facts:
         pack: name of the model pack.
         hop_samples: distance of two answers, samples at 16 kHz.
         is_live: whether the sound comes as fast as time passes.
+        session: which of several this is, counted from 1; None: it is the only one, or a recording.
     """
 
     source: str
@@ -39,6 +41,7 @@ class Facts:
     pack: str
     hop_samples: int
     is_live: bool
+    session: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class View:
         has_keys: whether keys are read.
         is_paused: whether nothing is being heard because somebody wanted so.
         is_muted: whether nothing of what is heard is to be shown.
+        step: that of the frame, for those who measure when it was drawn; it does not show.
     """
 
     facts: Facts
@@ -74,6 +78,7 @@ class View:
     has_keys: bool = False
     is_paused: bool = False
     is_muted: bool = False
+    step: Step | None = field(default=None, compare=False, repr=False)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Fill the terminal."""
@@ -200,7 +205,7 @@ def _stats(view: View, width: int, max_lines: int) -> list[Text]:
     parts = [
         rate,
         f"{view.n_breaths} breath{'' if view.n_breaths == 1 else 's'}",
-        f"latency p50 {status.latency_p50_ms:.1f} p99 {status.latency_p99_ms:.1f} ms",
+        _latency(status),
         f"{status.skipped_windows} skipped",
         f"{status.lost_samples} lost",
     ]
@@ -215,6 +220,12 @@ def _stats(view: View, width: int, max_lines: int) -> list[Text]:
         else:
             lines.append(f" {part}")
     return [short(line, width) for line in lines[:max_lines]]
+
+
+def _latency(status: Status) -> str:
+    if status.total_p50_ms is None or status.total_p99_ms is None:
+        return f"latency p50 {status.latency_p50_ms:.1f} p99 {status.latency_p99_ms:.1f} ms"
+    return f"sound to screen p50 {status.total_p50_ms:.0f} p99 {status.total_p99_ms:.0f} ms"
 
 
 def _health(view: View, width: int) -> Text:
@@ -249,8 +260,11 @@ def _footer(view: View, width: int) -> Text:
         "p": "go on" if view.is_paused else "pause",
         "m": "mark",
         "d": "show" if view.is_muted else "mute display" if width >= 60 else "mute",
+        "c": "calibrate",
         "q": "quit",
     }
+    if width < 60:
+        del keys["c"]
     hints = Text(" ")
     for key, meaning in keys.items():
         hints.append(key, style="bold").append(f" {meaning}   ", style="dim")

@@ -119,7 +119,12 @@ def test_a_browsers_sound_is_heard_from_the_first_sample_to_the_last(tiny_pack, 
     assert sources == ["browser microphone 1", "browser microphone 2"]
     newest_s = max(message["time_s"] for message in messages if message["event"] == "frame")
     assert newest_s == pytest.approx(16.0, abs=0.1)
-    assert "gap" in events.read_text()
+    written = [json.loads(line) for line in events.read_text().splitlines()]
+    assert {event["session"] for event in written if event["event"] == "gap"} == {1}
+    assert {event["session"] for event in written} <= {1, 2}
+    assert [message for message in messages if message["event"] == "gap"] == [
+        event for event in written if event["event"] == "gap"
+    ]
 
 
 def test_a_token_is_made_and_needed_elsewhere_than_on_the_loopback(tiny_pack):

@@ -136,7 +136,14 @@ def test_keys_mark_pause_mute_and_quit_and_the_terminal_is_given_back(tmp_path):
     _read_until(ours, "breaths/min")
     # The second function key and an arrow: the letters at their ends are no keys of ours.
     os.write(ours, b"\x1bOQ\x1b[B")
-    for key, shown in (("m", "mark 1 at"), ("d", "display is muted"), ("d", "breaths/min"), ("p", "go on")):
+    answers = (
+        ("m", "mark 1 at"),
+        ("d", "display is muted"),
+        ("d", "breaths/min"),
+        ("c", "hold your breath"),
+        ("p", "go on"),
+    )
+    for key, shown in answers:
         os.write(ours, key.encode())
         assert shown in _read_until(ours, shown)
     # The display knows of the pause before the next block of sound is there to be left out.

@@ -2,12 +2,13 @@
 
 import gc
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from engines.errors import ConfigError
-from realtime import live
+from engines.errors import ConfigError, PackError
+from realtime import Detector, live
 from realtime.config import LiveConfig
 from realtime.onlooker import Onlooker
 from realtime.sources import ArraySource
@@ -39,3 +40,11 @@ def test_what_comes_one_after_another_is_not_recorded_as_one(tmp_path):
     with pytest.raises(ConfigError, match="one after another"):
         live.run(config, iter(()), onlooker=Onlooker(brings_sound=True))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_called_like_a_shipped_pack_is_meant_where_it_is_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PackError, match="no model pack at default"):
+        live.run(LiveConfig(pack="./default"), iter(()), onlooker=Onlooker(brings_sound=True))
+    with pytest.raises(PackError, match="no model pack at /"):
+        Detector(pack=Path("default"))

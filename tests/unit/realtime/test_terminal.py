@@ -3,6 +3,7 @@
 import io
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -204,9 +205,34 @@ def test_the_meter_marks_what_is_too_quiet_and_full_scale():
 def test_keys_are_hinted_at_only_where_they_work():
     for width, height in SIZES:
         text = "\n".join(line.plain for line in lines_from_view(view(has_keys=True), width, height))
-        for hint in ("p pause", "m mark", "d mute", "q quit"):
+        for hint in ("p pause", "m mark", "d mute", "q quit", *(["c calibrate"] if width >= 80 else [])):
             assert hint in text
         assert "Ctrl-C" not in text
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_of_a_live_source_the_way_from_sound_to_screen_is_told(width, height):
+    whole = replace(view(), status=replace(STATUS, total_p50_ms=48.7, total_p99_ms=1234.5))
+    text = "\n".join(line.plain for line in lines_from_view(whole, width, height))
+    assert "sound to screen p50 49 p99 1234 ms" in text
+    assert "latency" not in text
+    assert "567890 lost" in text
+
+
+def test_each_step_that_was_drawn_is_told_once():
+    screen, _ = _screen()
+    sink = TerminalSink(screen, FACTS, clock_s=lambda: 0.0)
+    step = replace(_step(16000), captured_s=1.0, decided_s=2.0)
+    sink.show(step, STATUS)
+    _wait_for_redraws(screen, 1)
+    # Something else on the screen changes: it is drawn again, with the same step.
+    sink.notice("something")
+    _wait_for_redraws(screen, screen.n_redraws + 1)
+    screen.close()
+    (shown,) = sink.take_shown()
+    assert (shown.captured_s, shown.decided_s) == (1.0, 2.0)
+    assert shown.shown_s <= time.perf_counter()
+    assert sink.take_shown() == []
 
 
 def test_paused_muted_and_marks_are_shown():
@@ -311,6 +337,13 @@ def test_exhalation_is_drawn_above_the_middle_and_inhalation_below(n_rows):
     above, below = cells_from_trace(columns, 2, n_rows)
     assert above.rows[0] != " " and above.rows[-1] == " "  # noqa: PT018
     assert below.rows[0] == " " and below.rows[-1] != " "  # noqa: PT018
+
+
+def _wait_for_redraws(screen, n_redraws):
+    give_up_s = time.monotonic() + 60
+    while screen.n_redraws < n_redraws and time.monotonic() < give_up_s:
+        time.sleep(0.01)
+    assert screen.n_redraws >= n_redraws
 
 
 def _step(end_sample, event=None, newest=None):

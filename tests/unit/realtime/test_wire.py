@@ -73,6 +73,15 @@ def test_every_event_obeys_the_schema_with_no_key_too_many(validator, example, f
     assert ("file" in said) == (file is not None)
 
 
+def test_of_several_sessions_every_line_tells_its_own(validator):
+    for example in EXAMPLES:
+        said = json.loads(wire.json_from_event(example, session=2))
+        validator.validate(said)
+        assert said["session"] == 2
+        assert not validator.is_valid({**said, "session": 0})
+        assert "session" not in json.loads(wire.json_from_event(example))
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -36,8 +36,8 @@ def frame(number, ballast=0):
 class Serving:
     """A server, and what its clients need."""
 
-    def __init__(self, token=None, desk=None):
-        self.hub = Hub(ABOUT)
+    def __init__(self, token=None, desk=None, **kwargs):
+        self.hub = Hub(ABOUT, **kwargs)
         self.controls = Controls()
         host = Host(self.hub, doorkeeper_for("127.0.0.1", token), desk, "the demo", self.controls)
         self.server = Server(host, "127.0.0.1", 0)
@@ -241,6 +241,49 @@ def test_a_dead_receiver_is_sent_away_and_holds_nobody_up(serving):
     assert status["n_clients"] == 1
     assert status["n_dropped"] == 0
     assert n_sent > 600
+
+
+def test_one_client_too_many_is_refused_with_a_reason_until_another_leaves():
+    made = Serving(most_clients=2)
+
+    async def visit(client):
+        events = await client.get(f"{made.base}/api/events")
+        ws = await client.ws_connect(f"{made.base}/ws")
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await client.ws_connect(f"{made.base}/ws")
+        async with client.get(f"{made.base}/api/events") as answer:
+            told = answer.status, answer.headers["Retry-After"], await answer.json()
+        # The page, and how things stand, are there for everybody.
+        async with client.get(f"{made.base}/api/status") as answer:
+            status = await answer.json()
+        await ws.close()
+        events.close()
+        while True:
+            try:
+                async with client.ws_connect(f"{made.base}/ws") as again:
+                    return refused.value.status, told, status, await again.receive_json()
+            except aiohttp.WSServerHandshakeError:
+                await asyncio.sleep(0.05)
+
+    with made.server:
+        ws_status, (status, _, reason), overall, hello = made.run(visit)
+    assert (ws_status, status) == (503, 503)
+    assert "2 clients" in reason["error"]
+    assert overall["n_clients"] == 2
+    assert hello["event"] == "hello"
+
+
+def test_a_bad_request_takes_no_place():
+    made = Serving(most_clients=1)
+
+    async def visit(client):
+        async with client.get(f"{made.base}/ws") as answer:
+            bad = answer.status
+        async with client.ws_connect(f"{made.base}/ws") as ws:
+            return bad, (await ws.receive_json())["event"]
+
+    with made.server:
+        assert made.run(visit) == (400, "hello")
 
 
 def test_a_browsers_microphone_where_none_is_wanted(serving):

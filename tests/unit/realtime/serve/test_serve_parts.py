@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -138,6 +139,29 @@ def test_a_client_that_catches_up_is_kept():
     outbox = asyncio.run(follow())
     assert outbox.n_dropped == 10
     assert not outbox.given_up.is_set()
+
+
+def test_of_several_sessions_all_that_is_told_names_its_own():
+    async def watch():
+        hub = Hub({})
+        hub.bind(asyncio.get_running_loop())
+        outbox = Outbox()
+        hub.join(outbox)
+        for number in (1, 2):
+            sink = HubSink(hub, replace(FACTS, session=number))
+            sink.report(Mark(1, 16000))
+            sink.close()
+        await asyncio.sleep(0)
+        hub.end("over")
+        told = []
+        while (message := await outbox.take()) is not None:
+            told.append(json.loads(message.text))
+        return told
+
+    told = asyncio.run(watch())
+    assert [message["session"] for message in told if message["event"] == "mark"] == [1, 2]
+    begun = [message for message in told if message["event"] == "session" and message["state"] == "begins"]
+    assert [message["session"] for message in begun] == [1, 2]
 
 
 def test_a_stuck_loop_costs_only_messages():

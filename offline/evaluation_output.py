@@ -1,0 +1,47 @@
+"""Where the figures of an evaluation go, whatever was evaluated: JSON, a report, and the terminal."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from offline.output import STANDARD_OUTPUT, write_json
+
+
+def hand_out(
+    content: Mapping[str, Any],
+    json_path: Path | None,
+    report: Path | None,
+    *,
+    write_report: Callable[[Path], Path],
+    print_figures: Callable[[], None],
+) -> None:
+    """Write what was asked for, and print the figures unless standard output holds the JSON.
+
+    Args:
+        content: of the JSON.
+        json_path: where it goes; None: nowhere.
+        report: folder of the report; None: none is made.
+        write_report: makes the report in a folder, and returns its page.
+        print_figures: to standard output.
+
+    Raises:
+        OutputError: a result cannot be written.
+    """
+    if json_path is not None:
+        write_json(json_path, content)
+    if report is not None:
+        click.echo(f"report: {write_report(report)}", err=True)
+    if json_path != STANDARD_OUTPUT:
+        print_figures()
+
+
+def warn_of_seen_days(n_seen_days: int) -> None:
+    """Say on standard error that figures are of days that the pack knows, if they are."""
+    if n_seen_days:
+        click.echo(
+            f"warning: {n_seen_days} of these days were used to train or tune this pack: "
+            "the figures say little about new recordings",
+            err=True,
+        )
