@@ -100,6 +100,16 @@ class DecisionState:
         n_ahead = round(lookahead_s * RATE_HZ / hop_samples)
         return cls(belief, (), n_ahead, lengths, 0, Phase.NONE, 0, Phase.NONE)
 
+    def check_restored(self, fresh: Self) -> None:
+        """Refuse a state that could not have come from `fresh`.
+
+        Raises:
+            ValueError: see above.
+        """
+        shapes = {(belief.shape, likelihood.shape) for belief, likelihood in self.recent}
+        if self.n_ahead != fresh.n_ahead or shapes - {(fresh.belief.shape, (N_STATES,))}:
+            raise ValueError("the newest hops are not those of this stream")
+
 
 @dataclass(frozen=True)
 class Decided:

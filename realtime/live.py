@@ -120,9 +120,7 @@ def run(
             check_recording_stays_apart(config)
             is_single = len(file_names) < 2 and not onlooker.brings_sound
             outlets = Outlets(config, stack, is_single=is_single)
-            writers = _Writers(
-                config, stack, has_file=len(file_names) > 1, has_session=onlooker.brings_sound
-            )
+            writers = _Writers(config, stack, has_file=len(file_names) > 1, has_session=onlooker.brings_sound)
             pack = load_pack(config.pack)
             engine, choice = open_engine(pack, config.engine, config.n_threads)
             stack.enter_context(engine)
@@ -161,9 +159,7 @@ def run(
 class _Writers:
     """The files for programs."""
 
-    def __init__(
-        self, config: LiveConfig, stack: ExitStack, *, has_file: bool, has_session: bool
-    ) -> None:
+    def __init__(self, config: LiveConfig, stack: ExitStack, *, has_file: bool, has_session: bool) -> None:
         targets = {"frames": config.frames, "events": config.events, "breaths": config.breaths}
         named = [(name, target) for name, target in targets.items() if target]
         for (one, target), (other, other_target) in itertools.combinations(named, 2):

@@ -1,4 +1,4 @@
-"""Ctrl-Z: the shell finds its terminal as it was, and the display is back when the program is in front again."""
+"""Ctrl-Z: the shell finds its terminal as it was, and the display is back when the program has it again."""
 
 import signal
 import threading

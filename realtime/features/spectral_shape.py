@@ -111,7 +111,8 @@ class SpectralContrast(nn.Module):
         blocks = [
             torch.full((band.n_extreme, 1), 1.0 / band.n_extreme) for band in (*self.bands, *self.bands)
         ]
-        self.register_buffer("mean_of_extremes", torch.block_diag(*blocks), persistent=False)  # type: ignore[no-untyped-call]
+        weights = torch.block_diag(*blocks)  # type: ignore[no-untyped-call]
+        self.register_buffer("mean_of_extremes", weights, persistent=False)
 
     def forward(self, power: Tensor) -> Tensor:
         """Return the contrast."""

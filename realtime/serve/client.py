@@ -41,7 +41,7 @@ class CloseMicrophone(msgspec.Struct, frozen=True, tag_field="type", tag="microp
 
 
 class MarkNow(msgspec.Struct, frozen=True, tag_field="type", tag="mark"):
-    """This moment is to be marked, for everybody; sooner than 0.2 s after the one before it is passed over."""
+    """This moment is to be marked, for everybody; less than 0.2 s after another it is passed over."""
 
 
 _decode = msgspec.json.Decoder(OpenMicrophone | LostSamples | CloseMicrophone | MarkNow).decode
@@ -132,9 +132,14 @@ class Client:
         elif isinstance(wish, CloseMicrophone):
             self._stop()
         elif isinstance(wish, MarkNow):
-            self._mark(asyncio.get_running_loop().time())
+            self.mark(asyncio.get_running_loop().time())
 
-    def _mark(self, at_s: float) -> None:
+    def mark(self, at_s: float) -> None:
+        """Mark this moment, unless that was done just before.
+
+        Args:
+            at_s: now, on a clock that never goes back, seconds.
+        """
         if at_s >= self._next_mark_s:
             self._next_mark_s = at_s + _MARK_DISTANCE_S
             self._host.controls.mark()

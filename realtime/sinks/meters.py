@@ -35,7 +35,8 @@ def level_meter(level_dbfs: float | None, width: int, *, is_clipping: bool) -> T
         style, value, share = "bold red", "too loud", 1.0
     elif level_dbfs is not None:
         is_odd = level_dbfs > _LOUD_DBFS or level_dbfs < _QUIET_DBFS
-        style, value, share = "yellow" if is_odd else "green", f"{level_dbfs:.0f} dB", share_from_dbfs(level_dbfs)
+        style, value = "yellow" if is_odd else "green", f"{level_dbfs:.0f} dB"
+        share = share_from_dbfs(level_dbfs)
     bar = Text(_bar(share, n_cells), style=style)
     marked = line(bar)
     if n_cells >= 8 and not is_clipping:

@@ -324,3 +324,20 @@ def test_events_are_plain_facts(detector, recording):
     event = next(iter(detector.file(recording)))
     assert json.loads(json_from_event(event))["event"] in ("phase", "health", "breath")
     assert event == type(event)(**vars(event))
+
+
+def test_floats_beyond_our_precision_are_taken_as_zeros(detector, breathing):
+    huge, zero = breathing.astype(np.float64), breathing.copy()
+    huge[20_000:20_010], zero[20_000:20_010] = 1e300, 0.0
+    one, other = (detector.stream(16_000, with_frames=True) for _ in range(2))
+    assert one.push(huge[:40_000]) == other.push(zero[:40_000])
+
+
+def test_a_gap_without_sound_is_told_at_once_and_once(detector, breathing):
+    one, other = (detector.stream(16_000, with_frames=True) for _ in range(2))
+    said = [*one.push(breathing[:40_000]), *one.push(breathing[:0], n_lost=8_000)]
+    (gap,) = [item for item in said if isinstance(item, Gap)]
+    assert (gap.from_sample, gap.to_sample) == (40_000, 48_000)
+    said += [*one.push(breathing[40_000:90_000]), *one.finish()]
+    expected = [*other.push(breathing[:40_000]), *other.push(breathing[40_000:90_000], n_lost=8_000)]
+    assert said == [*expected, *other.finish()]

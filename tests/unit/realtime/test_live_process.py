@@ -193,6 +193,61 @@ def test_to_stop_it_gives_the_terminal_back_until_it_goes_on():
     os.close(theirs)
 
 
+@POSIX
+def test_in_the_background_it_leaves_the_terminal_to_the_shell():
+    import pty
+
+    ours, theirs = pty.openpty()
+    # As a shell does it: bg after Ctrl-Z, then fg, and the program is never told of the latter.
+    shell = subprocess.Popen(
+        [sys.executable, "-c", SHELL, sys.executable, "-m", "realtime.cli", "demo"],
+        cwd=PROJECT,
+        env=os.environ | {"TERM": "xterm-256color", "PYTHONUTF8": "1", "COLUMNS": "80", "LINES": "24"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        preexec_fn=lambda: _take_terminal(theirs),
+    )
+    _read_until(ours, "breaths/min")
+    os.write(ours, b"\x1a")
+    # What is drawn while the program is stopped, or in the background, would stand before the mark.
+    seen = _read_until(ours, "[in front]")
+    assert "\x1b[?1049l" in seen
+    assert "[background]" in seen
+    assert "\x1b[?1049h" not in seen[seen.rfind("\x1b[?1049l") : seen.index("[in front]")]
+    assert "\x1b[?1049h" in seen[seen.index("[in front]") :] + _read_until(ours, "breaths/min")
+    os.write(ours, b"q")
+    assert "demo: heard " in _read_until(ours, "demo: heard ")
+    assert shell.wait(timeout=60) == 0
+    os.close(ours)
+    os.close(theirs)
+
+
+SHELL = """
+import os, signal, subprocess, sys, time
+
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+
+
+def start():
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpid())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+
+
+child = subprocess.Popen(sys.argv[1:], preexec_fn=start)
+_, status = os.waitpid(child.pid, os.WUNTRACED)
+assert os.WIFSTOPPED(status)
+os.tcsetpgrp(0, os.getpgrp())
+os.kill(child.pid, signal.SIGCONT)
+print("[background]", flush=True)
+time.sleep(1.5)
+print("[in front]", flush=True)
+os.tcsetpgrp(0, child.pid)
+sys.exit(child.wait())
+"""
+
+
 def _take_terminal(descriptor):
     import fcntl
     import termios

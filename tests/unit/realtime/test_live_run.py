@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.errors import ConfigError, PackError
+from engines.errors import ConfigError, OutputError, PackError
 from realtime import Detector, live
 from realtime.config import LiveConfig
 from realtime.onlooker import Onlooker
+from realtime.session import Session
+from realtime.sinks.collector import Collector
 from realtime.sources import ArraySource
 
 
@@ -48,3 +50,37 @@ def test_a_folder_called_like_a_shipped_pack_is_meant_where_it_is_a_path(tmp_pat
         live.run(LiveConfig(pack="./default"), iter(()), onlooker=Onlooker(brings_sound=True))
     with pytest.raises(PackError, match="no model pack at /"):
         Detector(pack=Path("default"))
+
+
+def test_each_session_is_named_in_the_rows(tiny_pack, tmp_path):
+    frames = tmp_path / "frames.csv"
+    config = LiveConfig(pack=str(tiny_pack), display=False, n_threads=1, frames=str(frames))
+    sources = (ArraySource(np.zeros(17_600, np.float32), 16_000, name="page") for _ in range(2))
+    live.run(config, sources, onlooker=Onlooker(brings_sound=True))
+    rows = [line.split(",") for line in frames.read_text().splitlines()]
+    assert rows[0][-1] == "session"
+    assert [(row[0], row[-1]) for row in rows[1:]] == [("1.0", "1"), ("1.1", "1"), ("1.0", "2"), ("1.1", "2")]
+
+
+class Unclosable(Collector):
+    """A sink that cannot be closed, and says so."""
+
+    def __init__(self, name, closed):
+        super().__init__()
+        self.name, self.closed = name, closed
+
+    def close(self):
+        self.closed.append(self.name)
+        raise OutputError(f"{self.name} cannot be closed")
+
+
+def test_every_sink_is_closed_whichever_fails(tiny_pack):
+    closed = []
+    with Detector(pack=tiny_pack, n_threads=1) as detector:
+        stream = detector.stream(16_000)
+        source = ArraySource(np.zeros(1_000, np.float32), 16_000)
+        sinks = [Unclosable(name, closed) for name in ("first", "second")]
+        session = Session(source, stream._pipeline, sinks)
+        with pytest.raises(OutputError, match="first"):
+            session.run()
+    assert closed == ["first", "second"]

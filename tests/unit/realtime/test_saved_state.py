@@ -154,3 +154,38 @@ def test_whatever_a_state_is_made_of_comes_back():
 def test_what_does_not_fit_is_an_error(kind, content):
     with pytest.raises((KeyError, TypeError, ValueError)):
         value_from_builtins(kind, content)
+
+
+def _set(content, path, value):
+    *way, last = path
+    for key in way:
+        content = content[key]
+    assert last in content
+    content[last] = value
+
+
+ARRAY = builtins_from_value(np.zeros((2, 2), np.float64))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("next_sample",), 1.5),
+        (("pipeline", "skipped_windows"), "many"),
+        (("pipeline", "_intake", "_expected_start"), None),
+        (("pipeline", "_decision", "belief"), ARRAY),
+        (("pipeline", "_decision", "lengths", "counts"), ARRAY),
+        (("pipeline", "_decision", "recent"), [[ARRAY, ARRAY]]),
+        (("session", "_health", "_pieces"), [ARRAY]),
+        (("session", "_health", "_pieces"), [builtins_from_value(np.zeros((3, 2), np.float32))]),
+        (("session", "_health", "_before"), builtins_from_value(np.zeros(3, np.float32))),
+        (("session", "_health", "_before"), ARRAY | {"shape": [-1]}),
+    ],
+)
+def test_a_state_with_something_of_another_kind_is_refused(detector, breathing, path, value):
+    stream = detector.stream(16_000)
+    stream.push(breathing[:40_000])
+    damaged = json.loads(stream.state())
+    _set(damaged, path, value)
+    with pytest.raises(ConfigError, match="state"):
+        stream.restore(json.dumps(damaged).encode())

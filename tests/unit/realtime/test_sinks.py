@@ -153,3 +153,20 @@ def test_a_full_disk_is_reported_once():
         output.write_line("something")
     output.close()
     output.close()
+
+
+def test_sessions_are_told_apart_in_rows(tmp_path):
+    frames, breaths = tmp_path / "frames.csv", tmp_path / "breaths.csv"
+    frames_output, breaths_output = LineOutput(str(frames)), LineOutput(str(breaths))
+    write_header(frames_output, has_session=True)
+    csv_breaths.write_header(breaths_output, has_session=True)
+    for session in (1, 2):
+        CsvSink(frames_output, session=session).show(step(16000), STATUS)
+        csv_breaths.BreathCsvSink(breaths_output, session=session).report(
+            Breath(1, 16_000, 32_000, 40_000, 80_000, 96_000, 97_600, 12.0, None, None)
+        )
+    frames_output.close()
+    breaths_output.close()
+    for path in (frames, breaths):
+        rows = list(csv.DictReader(io.StringIO(path.read_text(), newline="")))
+        assert [row["session"] for row in rows] == ["1", "2"]

@@ -23,6 +23,7 @@ from realtime.intake import Heard, Intake
 from realtime.labels import PhaseInterval, read_labels
 from realtime.pipeline import Step
 from realtime.sinks.base import Status
+from realtime.sinks.output import LineOutput
 from realtime.sinks.recording import RecordingSink, recording_path
 from realtime.sinks.sound_files import WavWriter, open_sound_writer, wav_header
 from realtime.sources import Block
@@ -308,3 +309,42 @@ def test_a_recording_stays_apart_from_everything_else(tmp_path):
     assert live("replay", source, "--record", tmp_path / "b.wav", "--pack", "none").exit_code == 4
     assert source.read_bytes() == before
     assert {file.name for file in tmp_path.iterdir()} <= {"source.wav", "configuration"}
+
+
+def test_what_was_opened_is_closed_when_the_next_file_cannot_be(tmp_path, monkeypatch):
+    opened = []
+
+    class OnlyOne(LineOutput):
+        def __init__(self, target):
+            if opened:
+                raise OutputError("no more files")
+            super().__init__(target)
+            self.is_closed = False
+            opened.append(self)
+
+        def close(self):
+            self.is_closed = True
+            super().close()
+
+    monkeypatch.setattr("realtime.sinks.recording.LineOutput", OnlyOne)
+    with pytest.raises(OutputError, match="no more files"):
+        RecordingSink(tmp_path / "night.wav")
+    assert opened[0].is_closed
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_that_cannot_be_closed_keep_nothing_else_open(tmp_path, monkeypatch):
+    closed = []
+
+    class Failing(LineOutput):
+        def close(self):
+            super().close()
+            closed.append(self.name)
+            raise OutputError(f"{self.name} cannot be closed")
+
+    monkeypatch.setattr("realtime.sinks.recording.LineOutput", Failing)
+    sink = RecordingSink(tmp_path / "night.wav")
+    sink.hear(piece(0, noise(1000)))
+    with pytest.raises(OutputError, match="cannot be closed"):
+        sink.close()
+    assert len(closed) == 2

@@ -7,15 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from aiohttp import web
 
 from engines.errors import ConfigError, RateUnsupportedError
+from realtime.controls import Controls
 from realtime.events import Condition, Frame, Health, Mark, Phase, PhaseEvent
 from realtime.intake import Heard
 from realtime.pipeline import Step
 from realtime.serve import bands
 from realtime.serve.browser_source import BrowserSource
+from realtime.serve.client import Client
 from realtime.serve.desk import Desk
 from realtime.serve.doorkeeper import Doorkeeper, doorkeeper_for, is_loopback
+from realtime.serve.host import Host
 from realtime.serve.hub import Hub
 from realtime.serve.hub_sink import HubSink
 from realtime.serve.messages import Message
@@ -336,3 +340,46 @@ def test_one_browser_at_a_time():
 
 def test_nobody_waits_for_browsers_after_the_end():
     assert list(Desk().sources(lambda: True)) == []
+
+
+def test_a_day_is_the_most_that_a_browser_may_lose():
+    source = BrowserSource("page", 48000)
+    source.skip(86_000 * 48_000)
+    with pytest.raises(ConfigError, match="more than a day"):
+        source.skip(401 * 48_000)
+    assert source.lost_samples == 86_000 * 48_000
+
+
+def test_what_is_dropped_here_is_not_blamed_on_the_browser():
+    source = BrowserSource("page", 4000)
+    second = np.zeros(4000, "<f4").tobytes()
+    blocks = source.blocks()
+    source.hear(second)
+    next(blocks)
+    for _ in range(12):
+        source.hear(second)
+    dropped = next(blocks)
+    assert (dropped.start, dropped.note) == (3 * 4000, "")
+    source.skip(4000)
+    source.hear(second)
+    lost = next(blocks)
+    assert (lost.start, "browser" in lost.note) == (14 * 4000, True)
+
+
+def test_a_loop_that_was_closed_first_does_no_harm():
+    loop = asyncio.new_event_loop()
+    hub = Hub({})
+    hub.bind(loop)
+    loop.close()
+    hub.post(frame(1))
+    hub.post(frame(2))
+    assert json.loads(hub.status())["n_dropped"] == 0
+
+
+def test_marks_that_come_too_fast_are_passed_over():
+    controls = Controls()
+    host = Host(Hub({}), doorkeeper_for("127.0.0.1", None), None, "the demo breather", controls)
+    client = Client(web.WebSocketResponse(), Outbox(), host, lambda: None)
+    for number in range(1000):
+        client.mark(10.0 + number / 1000)
+    assert controls.take_marks() == 5
