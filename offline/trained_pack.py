@@ -47,7 +47,8 @@ def pack_content(
 ) -> tuple[Manifest, dict[str, bytes]]:
     """Manifest and weight files of a pack.
 
-    The temperature is fitted to what chose the best epochs; the metrics are those of the clips.
+    The temperature is fitted to what chose the best epochs, of live windows those that are no clips; the
+    metrics are those of the clips.
 
     Args:
         name: of the pack.
@@ -62,7 +63,8 @@ def pack_content(
     networks = {name: _restored(result.network, states[name]) for name, result in trained.items()}
     scores = [round(result.best.auc, 6) for result in trained.values()]
     weights = weights_from_scores(scores, recipe["ensemble"])
-    has_phase = lessons.validation.weights[:, 0] > 0
+    # Where presence is learned, only windows of streams tell it; clips would calibrate for clips.
+    has_phase = lessons.validation.weights.min(axis=1) > 0
     temperature = fitted_temperature(
         _logits(networks, lessons.validation)[has_phase],
         lessons.validation.targets[has_phase, 0].astype(np.int64),

@@ -48,9 +48,9 @@ class LengthSettings:
 
     pause_after_inhale: float = 0.5
     pause_after_exhale: float = 0.85
-    repeat_share: float = 0.02
+    repeat_share: float = 0.01
     sigma: float = 0.3
-    prior_breaths: float = 1.0
+    prior_breaths: float = 0.5
     memory: float = 0.8
 
 

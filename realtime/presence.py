@@ -36,7 +36,7 @@ class PresenceSettings:
 
     gate_dbfs: float = -75.0
     below_peak_db: float = 8.0
-    peak_decay_db_per_s: float = 3.0
+    peak_decay_db_per_s: float = 1.0
     log_odds_per_db: float = 0.1
     log_odds_per_db_alone: float = 0.5
 
