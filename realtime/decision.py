@@ -54,7 +54,7 @@ class DecisionSettings:
         lengths: what is believed of the lengths of phases.
     """
 
-    phase_weight: float = 0.3
+    phase_weight: float = 0.25
     presence_weight: float = 1.2
     breath_share: float = 0.7
     margin: float = 0.2

@@ -49,7 +49,7 @@ class LengthSettings:
     pause_after_inhale: float = 0.5
     pause_after_exhale: float = 0.85
     repeat_share: float = 0.01
-    sigma: float = 0.3
+    sigma: float = 0.4
     prior_breaths: float = 0.5
     memory: float = 0.8
 
