@@ -31,13 +31,15 @@ class PresenceSettings:
         peak_decay_db_per_s: how fast that loudest sound is forgotten, dB/s.
         log_odds_per_db: how much each dB above or below that speaks for or against breath, beside networks
             that tell breath from other sounds.
-        log_odds_per_db_alone: the same, where the level is all there is.
+        below_peak_db_alone: instead of `below_peak_db` where the level is all there is.
+        log_odds_per_db_alone: likewise instead of `log_odds_per_db`.
     """
 
     gate_dbfs: float = -75.0
     below_peak_db: float = 8.0
     peak_decay_db_per_s: float = 1.0
     log_odds_per_db: float = 0.1
+    below_peak_db_alone: float = 14.0
     log_odds_per_db_alone: float = 0.5
 
 
@@ -92,9 +94,11 @@ def advance(
     after = PresenceState(peak_dbfs, end_sample)
     if level_dbfs <= settings.gate_dbfs:
         return after, 0.0
-    above_db = level_dbfs - peak_dbfs + settings.below_peak_db
+    from_peak_db = level_dbfs - peak_dbfs
     if prob_breath is None:
+        above_db = from_peak_db + settings.below_peak_db_alone
         return after, _sigmoid(above_db * settings.log_odds_per_db_alone)
+    above_db = from_peak_db + settings.below_peak_db
     sure = min(max(prob_breath, _SUREST), 1 - _SUREST)
     return after, _sigmoid(math.log(sure / (1 - sure)) + above_db * settings.log_odds_per_db)
 

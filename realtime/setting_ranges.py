@@ -14,6 +14,7 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "presence.below_peak_db": (0, 120, " dB"),
     "presence.peak_decay_db_per_s": (0, 100, " dB/s"),
     "presence.log_odds_per_db": (0, 10, ""),
+    "presence.below_peak_db_alone": (0, 120, " dB"),
     "presence.log_odds_per_db_alone": (0, 10, ""),
     "decision.phase_weight": (0, 10, ""),
     "decision.presence_weight": (0, 10, ""),

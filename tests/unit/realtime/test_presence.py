@@ -18,6 +18,7 @@ from realtime.presence import (
 SETTINGS = PresenceSettings(
     gate_dbfs=-60.0,
     below_peak_db=10.0,
+    below_peak_db_alone=10.0,
     peak_decay_db_per_s=2.0,
     log_odds_per_db=0.1,
     log_odds_per_db_alone=0.5,
@@ -96,7 +97,11 @@ def test_networks_that_know_nothing_leave_less_weight_to_the_level_than_none_at_
 
 def test_level_alone_and_level_beside_networks_that_do_not_know_are_the_same_sum():
     alike = PresenceSettings(
-        gate_dbfs=-60.0, below_peak_db=10.0, log_odds_per_db=0.3, log_odds_per_db_alone=0.3
+        gate_dbfs=-60.0,
+        below_peak_db=10.0,
+        below_peak_db_alone=10.0,
+        log_odds_per_db=0.3,
+        log_odds_per_db_alone=0.3,
     )
     levels_dbfs = [-30.0, -45.0, -39.0, -21.0]
     assert after(levels_dbfs, None, alike) == pytest.approx(after(levels_dbfs, 0.5, alike))
