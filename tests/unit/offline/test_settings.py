@@ -68,7 +68,11 @@ def test_settings_that_cannot_be_used_are_named(name, value):
 
 
 def test_flags_become_settings_of_live_windows():
-    assert live_from_flags(False, Path("sounds"), 100, 0.0) is None
+    untouched = (None, LiveSettings.windows_per_epoch, LiveSettings.label_lag_s)
+    assert live_from_flags(False, *untouched) is None
+    for change in ((Path("sounds"), *untouched[1:]), (None, 128, 0.0), (*untouched[:2], 0.1)):
+        with pytest.raises(ConfigError, match="add --live"):
+            live_from_flags(False, *change)
     found = live_from_flags(True, Path("sounds"), 3 * BATCH_WINDOWS, 0.25)
     assert found == (Path("sounds"), LiveSettings(windows_per_epoch=3 * BATCH_WINDOWS, label_lag_s=0.25))
 
