@@ -39,13 +39,23 @@ def environment() -> dict[str, str]:
     return env | {"XDG_CONFIG_HOME": os.devnull}
 
 
+def _listen_to_ctrl_c() -> None:
+    # Where the tests run in the background of a shell, they ignore it, and so would their children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextlib.contextmanager
 def serve_process(*arguments: object) -> Iterator[ServeProcess]:
     """Start `breath-live serve` at a free port, and end it."""
     command = [*LIVE, "serve", "--port", "0", *map(str, arguments)]
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
-            command, env=environment(), stdout=output, stderr=subprocess.PIPE, text=True
+            command,
+            env=environment(),
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=_listen_to_ctrl_c,
         )
         try:
             said = ""
