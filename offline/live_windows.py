@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from engines.contract import LABEL_EXHALE, RATE_HZ, WINDOW_SAMPLES
 from offline.clips import Clip, ClipSet, read_clip
-from offline.compose.channel import through_channel
+from offline.compose.channel import octave_uniform, through_channel
 from offline.compose.composer import Composer, Stream
 from offline.compose.levels import band_power
 from offline.compose.material import Material
 from offline.compose.negatives import Negatives
 from offline.compose.noise import surrounding_noise
-from offline.compose.settings import ComposeSettings, Kind, Range
+from offline.compose.settings import ComposeSettings, Kind
 from offline.live_settings import BATCH_WINDOWS, KINDS, LiveSettings, WindowKind
 from realtime.clock import samples_from_seconds
 from realtime.events import Phase
@@ -23,7 +23,6 @@ from realtime.labels import PhaseInterval
 
 NO_BREATH, BREATH, UNKNOWN = 0, 1, -1
 """What `Windows.presence` says."""
-
 
 _STREAMS_PER_BATCH = 2
 
@@ -98,7 +97,7 @@ class WindowSource:
         composer = Composer(self._material, recipe, self._negatives)
         seed = int(rng.integers(2**62))
         stream = composer.negative_stream(seed) if kind == "negative" else composer.stream(seed)
-        sound, phases = at_tempo(stream, _octave_uniform(self._settings.tempo, rng))
+        sound, phases = at_tempo(stream, octave_uniform(self._settings.tempo, rng))
         ends = rng.integers(WINDOW_SAMPLES, len(sound) + 1, BATCH_WINDOWS // _STREAMS_PER_BATCH)
         states = states_at(phases, ends - 1 - samples_from_seconds(self._settings.label_lag_s))
         samples = np.stack([sound[end - WINDOW_SAMPLES : end] for end in ends])
@@ -119,7 +118,7 @@ class WindowSource:
         if rng.random() < self._settings.bare_share:
             return sound
         phase = Phase.EXHALE if clip.label == LABEL_EXHALE else Phase.INHALE
-        tempo = _octave_uniform(self._settings.tempo, rng)
+        tempo = octave_uniform(self._settings.tempo, rng)
         stretched = _resampled(sound, tempo)
         # The end of a faster clip is filled with its own beginning, as in most clips.
         stretched = np.resize(stretched, WINDOW_SAMPLES)
@@ -156,7 +155,3 @@ def at_tempo(stream: Stream, tempo: float) -> tuple[NDArray[np.float32], tuple[P
 def _resampled(sound: NDArray[np.float32], tempo: float) -> NDArray[np.float32]:
     resampled: NDArray[np.float32] = soxr.resample(sound, RATE_HZ * tempo, RATE_HZ, quality="MQ")
     return resampled
-
-
-def _octave_uniform(limits: Range, rng: np.random.Generator) -> float:
-    return float(np.exp(rng.uniform(*np.log(limits))))

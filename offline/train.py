@@ -155,10 +155,13 @@ def _lessons(
         recipe = LiveRecipe(
             clips.of_days(split.days_of(part)), live.negatives, part, live.settings, store.spec, settings.seed
         )
+        # The main process draws them; the others find them drawn.
+        if not world.is_main:
+            world.wait()
+        examples = live_examples(recipe, folder / name, epoch, n_windows, view.drawing_windows)
         if world.is_main:
-            live_examples(recipe, folder / name, epoch, n_windows, view.drawing_windows)
-        world.wait()
-        return live_examples(recipe, folder / name, epoch, n_windows)
+            world.wait()
+        return examples
 
     @functools.lru_cache(maxsize=1)
     def of_epoch(epoch: int) -> Examples:

@@ -1,5 +1,6 @@
 """How long phases and pauses last: what is known of everybody, and what is learned of who is breathing."""
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Self
@@ -90,7 +91,7 @@ class Lengths:
         settings: LengthSettings,
         hop_s: float,
     ) -> Self:
-        survival = _survival_of_everybody(hop_s)
+        survival = _survival_of_everybody(hop_s).copy()
         for state in np.flatnonzero(counts):
             share = counts[state] / (counts[state] + settings.prior_breaths)
             sigma = settings.sigma * (1.0 if state in (INHALE, EXHALE) else _PAUSE_SIGMA)
@@ -125,6 +126,7 @@ class Lengths:
         return self._believing(self.counts, self.log_means, pause_counts, settings, self.hop_s)
 
 
+@functools.cache
 def _survival_of_everybody(hop_s: float) -> NDArray[np.float64]:
     return np.stack([_survival(mixture, hop_s) for mixture in EVERYBODY])
 

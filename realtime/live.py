@@ -22,6 +22,7 @@ from realtime.pipeline import Pipeline
 from realtime.session import Session, Summary
 from realtime.sinks import csv_breaths, csv_frames, jsonl
 from realtime.sinks.base import Sink, tap_from_sinks
+from realtime.sinks.csv_rows import write_header
 from realtime.sinks.output import STANDARD_OUTPUT, LineOutput
 from realtime.sinks.terminal_view import Facts
 from realtime.sources import AudioSource
@@ -173,10 +174,9 @@ class _Writers:
         self._events = self._opened(config.events, stack)
         self._breaths = self._opened(config.breaths, stack)
         self.has_standard_output = STANDARD_OUTPUT in targets.values()
-        if self._frames:
-            csv_frames.write_header(self._frames, has_file=has_file, has_session=has_session)
-        if self._breaths:
-            csv_breaths.write_header(self._breaths, has_file=has_file, has_session=has_session)
+        for output, columns in ((self._frames, csv_frames.COLUMNS), (self._breaths, csv_breaths.COLUMNS)):
+            if output:
+                write_header(output, columns, has_file=has_file, has_session=has_session)
 
     def sinks(self, source: AudioSource, session: int | None) -> list[Sink]:
         """Sinks for one session, which is numbered where several have no name of a file."""

@@ -38,7 +38,7 @@ def through_channel(
         drawn["reverb"] = {"rt60_s": round(rt60_s, 3), "wet_db": round(wet_db, 2)}
     if rng.random() < settings.colour_share:
         highpass_hz, lowpass_hz = (
-            _octave_uniform(limits, rng) for limits in (settings.highpass_hz, settings.lowpass_hz)
+            octave_uniform(limits, rng) for limits in (settings.highpass_hz, settings.lowpass_hz)
         )
         points_db = np.clip(rng.standard_normal(len(_EQ_POINTS_HZ)), -2, 2) * settings.eq_db
         sound = _convolved(sound, microphone_response(highpass_hz, lowpass_hz, points_db))
@@ -121,5 +121,6 @@ def _peak(sound: NDArray[np.float32], phases: tuple[PhaseInterval, ...]) -> floa
     return float(np.partition(magnitudes, index)[index])
 
 
-def _octave_uniform(limits: Range, rng: np.random.Generator) -> float:
+def octave_uniform(limits: Range, rng: np.random.Generator) -> float:
+    """A number between the limits, drawn evenly in octaves."""
     return float(np.exp(rng.uniform(*np.log(limits))))

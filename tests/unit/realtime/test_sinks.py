@@ -12,9 +12,10 @@ import pytest
 from engines.errors import OutputError
 from realtime.events import Apnoea, Breath, Condition, Frame, Gap, Health, Phase, PhaseEvent
 from realtime.pipeline import Step
-from realtime.sinks import csv_breaths
+from realtime.sinks import csv_breaths, csv_frames
 from realtime.sinks.base import Status
-from realtime.sinks.csv_frames import CsvSink, write_header
+from realtime.sinks.csv_frames import CsvSink
+from realtime.sinks.csv_rows import write_header
 from realtime.sinks.jsonl import JsonlSink
 from realtime.sinks.lines import LinesSink
 from realtime.sinks.output import LineOutput
@@ -74,7 +75,7 @@ def test_people_who_read_lines_are_told_what_begins_to_be_wrong(capfdbinary):
 def test_frames_are_exactly_the_promised_rows(tmp_path):
     path = tmp_path / "frames.csv"
     output = LineOutput(str(path))
-    write_header(output)
+    write_header(output, csv_frames.COLUMNS)
     sink = CsvSink(output)
     sink.show(step(16000, prob_exhale=0.1234567, phase=Phase.NONE), STATUS)
     sink.show(step(17600, prob_exhale=1.0, phase=Phase.EXHALE), STATUS)
@@ -85,7 +86,7 @@ def test_frames_are_exactly_the_promised_rows(tmp_path):
 def test_breaths_are_exactly_the_promised_rows(tmp_path):
     path = tmp_path / "breaths.csv"
     output = LineOutput(str(path))
-    csv_breaths.write_header(output, has_file=True)
+    write_header(output, csv_breaths.COLUMNS, has_file=True)
     sink = csv_breaths.BreathCsvSink(output, "a, b.wav")
     sink.report(Breath(1, 16_000, 32_000, 40_000, 80_000, 96_000, 97_600, 12.0, None, None))
     sink.report(Apnoea(True, 96_000, 300_000))
@@ -106,7 +107,7 @@ def test_several_files_are_told_apart_whatever_their_names(tmp_path):
     name = 'a, "b"\nc.wav'
     frames, events = tmp_path / "frames.csv", tmp_path / "events.jsonl"
     frames_output, events_output = LineOutput(str(frames)), LineOutput(str(events))
-    write_header(frames_output, has_file=True)
+    write_header(frames_output, csv_frames.COLUMNS, has_file=True)
     CsvSink(frames_output, name).show(step(16000), STATUS)
     JsonlSink(events_output, name).show(step(24000, event=EVENT), STATUS)
     frames_output.close()
@@ -158,8 +159,8 @@ def test_a_full_disk_is_reported_once():
 def test_sessions_are_told_apart_in_rows(tmp_path):
     frames, breaths = tmp_path / "frames.csv", tmp_path / "breaths.csv"
     frames_output, breaths_output = LineOutput(str(frames)), LineOutput(str(breaths))
-    write_header(frames_output, has_session=True)
-    csv_breaths.write_header(breaths_output, has_session=True)
+    write_header(frames_output, csv_frames.COLUMNS, has_session=True)
+    write_header(breaths_output, csv_breaths.COLUMNS, has_session=True)
     for session in (1, 2):
         CsvSink(frames_output, session=session).show(step(16000), STATUS)
         csv_breaths.BreathCsvSink(breaths_output, session=session).report(
