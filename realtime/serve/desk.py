@@ -18,14 +18,10 @@ class Desk:
         self._current: BrowserSource | None = None
         self._n_opened = 0
 
-    @property
-    def is_taken(self) -> bool:
-        """Whether a browser's microphone is open, so that no other can be."""
-        with self._changed:
-            return self._is_taken()
-
     def open(self, rate_hz: int, sample_format: SampleFormat) -> BrowserSource:
         """A browser wants to be heard. For the thread of the server; returns at once.
+
+        What is left of a microphone that has ended is heard first; the new one's sound waits meanwhile.
 
         Raises:
             ConfigError: another one is heard, or the format is unknown.
@@ -57,6 +53,4 @@ class Desk:
                 self._current = None
 
     def _is_taken(self) -> bool:
-        is_waiting = self._waiting is not None and not self._waiting.is_over
-        # The one before may still be brought to its end: no other can be heard until then.
-        return is_waiting or self._current is not None
+        return any(source is not None and not source.is_over for source in (self._waiting, self._current))
