@@ -17,6 +17,7 @@ from engines.onnx_backend import open_session
 from engines.pack import Pack, check_destination, save_pack
 from offline.clips import ClipSet
 from offline.compose.negatives import Negatives
+from offline.int8_form import with_convolved_normalisation
 from offline.live_settings import LiveSettings
 from offline.live_windows import WindowSource
 from offline.metrics import binary_metrics
@@ -39,8 +40,8 @@ def quantise_pack(
     """Write a pack whose networks compute their convolutions in INT8, for ONNX Runtime on a CPU.
 
     Convolutions but the first (its input is the images, whose outliers INT8 cannot hold) get quantise and
-    dequantise nodes, one scale per output channel for the weights; activations are calibrated to the
-    99.99th percentile. Features, dense layers and normalisations stay float32.
+    dequantise nodes, one scale per output channel for the weights, and so do the normalisations between them;
+    activations are calibrated to the 99.99th percentile. Features and dense layers stay float32.
 
     Args:
         pack: a pack with float graphs.
@@ -113,7 +114,8 @@ def int8_graph(graph: bytes, calibrating: Features) -> bytes:
         plain, prepared, done = (Path(folder) / name for name in ("plain.onnx", "prepared.onnx", "done.onnx"))
         onnx.save(model, plain)
         quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
-        convolutions = [node.name for node in onnx.load(prepared).graph.node if node.op_type == "Conv"]
+        model = with_convolved_normalisation(onnx.load(prepared))
+        onnx.save(model, prepared)
         quantization.quantize_static(
             str(prepared),
             str(done),
@@ -123,11 +125,21 @@ def int8_graph(graph: bytes, calibrating: Features) -> bytes:
             weight_type=quantization.QuantType.QInt8,
             activation_type=quantization.QuantType.QUInt8,
             calibrate_method=quantization.CalibrationMethod.Percentile,
-            op_types_to_quantize=["Conv", "MaxPool", "Add"],
-            nodes_to_exclude=convolutions[:1],
+            op_types_to_quantize=["Conv", "MaxPool", "Add", "Relu"],
+            nodes_to_exclude=_kept_in_float(model),
             extra_options={"CalibPercentile": PERCENTILE},
         )
         return done.read_bytes()
+
+
+def _kept_in_float(model: onnx.ModelProto) -> list[str]:
+    """Names of the first convolution and its activation, and of the activations between dense layers."""
+    nodes = model.graph.node
+    convolutions = [node for node in nodes if node.op_type == "Conv"]
+    first, others = convolutions[0], convolutions[1:]
+    quantised = {output for node in others for output in node.output}
+    activations = [node.name for node in nodes if node.op_type == "Relu" and node.input[0] not in quantised]
+    return [first.name, *activations]
 
 
 def _with_float_weights(model: onnx.ModelProto) -> onnx.ModelProto:
