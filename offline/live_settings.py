@@ -22,6 +22,7 @@ class LiveSettings:
         shares: of the batches that are cut from each kind of stream, or are clips, in the order of `KINDS`.
         label_lag_s: the label is what goes on this long before a window's end.
         bare_share: part of the streams to which nothing is added, and of the clips that stay as they are.
+        snr_db: breath over noise of those that get noise, dB, drawn evenly.
         tempo: streams and the other clips are played this much faster, drawn evenly in octaves: another
             body, another pitch.
         stream_s: length of a stream, of which a batch takes two.
@@ -29,9 +30,10 @@ class LiveSettings:
 
     windows_per_epoch: int = 20_480
     validation_windows: int = 4_096
-    shares: tuple[float, float, float, float, float] = (0.42, 0.2, 0.08, 0.1, 0.2)
+    shares: tuple[float, float, float, float, float] = (0.5, 0.25, 0.1, 0.15, 0.0)
     label_lag_s: float = 0.0
-    bare_share: float = 0.35
+    bare_share: float = 0.3
+    snr_db: tuple[float, float] = (2.0, 25.0)
     tempo: tuple[float, float] = (0.88, 1.14)
     stream_s: float = 40.0
 
@@ -45,5 +47,7 @@ class LiveSettings:
             raise ConfigError(
                 "live windows: label_lag_s must lie between 0 and 1, bare_share too, stream_s be 5 or more"
             )
+        if not -20 <= self.snr_db[0] <= self.snr_db[1] <= 60:
+            raise ConfigError("live windows: snr_db is a range (lowest, highest) between -20 and 60 dB")
         if not 0.5 <= self.tempo[0] <= self.tempo[1] <= 2:
             raise ConfigError("live windows: tempo is a range (slowest, fastest) between 0.5 and 2")

@@ -68,7 +68,7 @@ class WindowSource:
         self._clips = clips.clips
         self._settings = settings
         self._negatives = negatives
-        self._recipe = ComposeSettings(seconds=settings.stream_s)
+        self._recipe = ComposeSettings(seconds=settings.stream_s, snr_db=settings.snr_db)
         self._material = Material.read(clips)
 
     def batch(self, seeds: tuple[int, ...]) -> Windows:

@@ -1,6 +1,7 @@
 """From a clip set to a model pack: split, features, both networks, weights, calibration, graphs."""
 
 import functools
+import hashlib
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -110,7 +111,8 @@ def train_pack(
             prepare_work(work, ARCHITECTURES, key, is_resumed=is_resumed, is_restarted=is_restarted)
         with TrainingView(work, is_shown=world.is_main) as view:
             store = _store(clips, store_place, spec, world, view)
-            lessons = _lessons(clips, store, split, settings, live, work / WINDOWS, world, view)
+            drawing = _drawing_seed(settings.seed, recipe.get("first"))
+            lessons = _lessons(clips, store, split, settings, live, drawing, work / WINDOWS, world, view)
             trained: dict[str, Trained] = {}
             for network in ARCHITECTURES:
                 watcher = view.watcher(network, settings)
@@ -141,6 +143,7 @@ def _lessons(
     split: Split,
     settings: TrainSettings,
     live: LiveLessons | None,
+    drawing_seed: int,
     folder: Path,
     world: World,
     view: TrainingView,
@@ -151,10 +154,9 @@ def _lessons(
         )
         return Lessons(lambda _epoch: train, validation, n_outputs=1)
 
-    def windows(part: str, name: str, epoch: int, n_windows: int) -> Examples:
-        recipe = LiveRecipe(
-            clips.of_days(split.days_of(part)), live.negatives, part, live.settings, store.spec, settings.seed
-        )
+    def windows(part: str, name: str, seed: int, epoch: int, n_windows: int) -> Examples:
+        days = split.days_of(part)
+        recipe = LiveRecipe(clips.of_days(days), live.negatives, part, live.settings, store.spec, seed)
         # The main process draws them; the others find them drawn.
         if not world.is_main:
             world.wait()
@@ -165,7 +167,16 @@ def _lessons(
 
     @functools.lru_cache(maxsize=1)
     def of_epoch(epoch: int) -> Examples:
-        return windows("train", f"epoch-{epoch:02d}", epoch, live.settings.windows_per_epoch)
+        name = f"epoch-{epoch:02d}"
+        return windows("train", name, drawing_seed, epoch, live.settings.windows_per_epoch)
 
-    validation = windows("validation", "validation", 0, live.settings.validation_windows)
+    validation = windows("validation", "validation", settings.seed, 0, live.settings.validation_windows)
     return Lessons(of_epoch, validation, n_outputs=2)
+
+
+def _drawing_seed(seed: int, first: dict[str, str | None] | None) -> int:
+    """Of the live windows; those that a pack was trained on would teach it nothing new."""
+    if first is None:
+        return seed
+    digest = hashlib.sha256(f"{seed}:{sorted(first.items())}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
