@@ -64,7 +64,7 @@ class LiveRecipe:
             "contract": contract_hash(),
             "spec": asdict(self.spec),
             "clips": self.clips.fingerprint,
-            "negatives": self.negatives.name,
+            "negatives": Negatives.find(self.negatives).fingerprint,
             "part": self.part,
             "settings": asdict(self.settings),
             "seed": self.seed,

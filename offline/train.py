@@ -42,7 +42,8 @@ class LiveLessons:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for the manifest and the checkpoints."""
-        return {"negatives": self.negatives.name, **asdict(self.settings)}
+        negatives = Negatives.find(self.negatives).fingerprint
+        return {"negatives": negatives, **asdict(self.settings)}
 
 
 def train_pack(

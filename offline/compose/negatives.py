@@ -56,6 +56,12 @@ class Negatives:
             raise ConfigError(f"{root} holds {len(found)} sounds (WAV, FLAC, Ogg), none for the part {part}")
         return cls(root, kept)
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the names and sizes of the files: other sounds, another fingerprint."""
+        facts = [(path.relative_to(self._root).as_posix(), path.stat().st_size) for path in self.paths]
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
+
     def stretch(self, n_samples: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """A piece of one file, (up to `n_samples`,) float32 with soft ends; and which.
 

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -152,6 +153,15 @@ def test_windows_of_other_clips_are_refused(whole, recipe):
     fewer = replace(recipe.clips, clips=recipe.clips.clips[1:])
     with pytest.raises(LabelsError, match="holds windows of another training"):
         live_examples(replace(recipe, clips=fewer), whole[1], EPOCH, N_WINDOWS, never)
+
+
+def test_windows_with_other_negatives_are_refused(whole, recipe, tmp_path):
+    others = tmp_path / recipe.negatives.name
+    shutil.copytree(recipe.negatives, others)
+    live_examples(replace(recipe, negatives=others), whole[1], EPOCH, N_WINDOWS)
+    next(others.rglob("*.wav")).unlink()
+    with pytest.raises(LabelsError, match="holds windows of another training"):
+        live_examples(replace(recipe, negatives=others), whole[1], EPOCH, N_WINDOWS, never)
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
