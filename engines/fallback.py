@@ -25,16 +25,19 @@ class Notifying(Protocol):
 class FallbackEngine:
     """Runs the primary engine until it fails once, the secondary from then on; see `engines.backend.Engine`.
 
-    The window at which the primary fails is answered by the secondary: the stream misses nothing but time.
+    The window at which the primary fails is answered by the secondary. After `warm_up` that one stands by,
+    open and warm, so that it answers in its own time; without, it is opened when it is needed.
 
     Args:
         primary: the faster one.
-        open_secondary: opens the other one; called when it is needed, and once.
+        open_secondary: opens the other one; called once, unless that fails.
     """
 
     def __init__(self, primary: Engine, open_secondary: Callable[[], Engine]) -> None:
         self._engine = primary
-        self._open_secondary: Callable[[], Engine] | None = open_secondary
+        self._open_secondary = open_secondary
+        self._standby: Engine | None = None
+        self._has_switched = False
         self._notices: list[str] = []
         self._is_closed = False
 
@@ -44,11 +47,17 @@ class FallbackEngine:
         return self._engine.name
 
     def warm_up(self) -> None:
-        """Warm up the engine that runs now, the secondary if the primary fails in this."""
+        """Warm up the engine that runs now, and let the secondary stand by."""
         try:
             self._engine.warm_up()
         except EngineError as error:
             self._switch(error)
+        if self._has_switched or self._standby is not None:
+            return
+        try:
+            self._standby = self._opened()
+        except EngineError as error:
+            self._notices.append(f"nothing stands by in case {self.name} fails: {error}")
 
     def infer(self, windows: NDArray[np.float32]) -> Inference:
         """Run windows, (B, 16000) float32, on the primary, or after its first failure on the secondary.
@@ -68,8 +77,10 @@ class FallbackEngine:
         return notices
 
     def close(self) -> None:
-        """Close the engine that runs now."""
+        """Close the engine that runs now, and the one that stands by."""
         self._is_closed = True
+        if self._standby is not None:
+            self._standby.close()
         self._engine.close()
 
     def __enter__(self) -> Self:
@@ -83,19 +94,23 @@ class FallbackEngine:
         self.close()
 
     def _switch(self, error: EngineError) -> None:
-        if self._is_closed or self._open_secondary is None:
+        if self._is_closed or self._has_switched:
             raise error
-        failed, open_secondary = self._engine, self._open_secondary
-        self._open_secondary = None
+        failed = self._engine
         try:
-            self._engine = open_secondary()
+            self._engine = self._standby or self._opened()
         except EngineError as second:
             raise EngineError(
                 f"{failed.name} failed ({error}), and so did what should replace it: {second}"
             ) from error
+        self._has_switched, self._standby = True, None
         self._notices.append(f"{failed.name} failed ({error}); going on with {self._engine.name}")
         try:
             failed.close()
         except EngineError as closing:
             _LOGGER.debug("%s could not be closed: %s", failed.name, closing)
-        self._engine.warm_up()
+
+    def _opened(self) -> Engine:
+        engine = self._open_secondary()
+        engine.warm_up()
+        return engine

@@ -91,14 +91,40 @@ def test_a_stream_goes_on_without_a_missing_window(pack):
     assert primary.is_closed
 
 
-def test_a_primary_that_works_is_kept_and_the_other_never_opened(pack):
-    def never():
-        raise AssertionError
-
-    with FallbackEngine(Primary(OnnxEngine(pack), n_good=-1), never) as engine:
+def test_a_primary_that_works_is_kept_while_the_other_stands_by(pack):
+    secondary = Primary(OnnxEngine(pack), n_good=1)
+    with FallbackEngine(Primary(OnnxEngine(pack), n_good=-1), lambda: secondary) as engine:
+        engine.warm_up()
+        assert secondary.n_left == 0, "warm already"
         _, ears = heard(pack, engine)
         assert engine.name == "tensorrt"
+        assert not secondary.is_closed
+    assert secondary.is_closed
     assert ears.notices == []
+
+
+def test_nothing_is_opened_any_more_when_the_primary_fails(pack):
+    opened = []
+    primary = Primary(OnnxEngine(pack), n_good=3)
+    with FallbackEngine(primary, lambda: opened.append(1) or OnnxEngine(pack)) as engine:
+        engine.warm_up()
+        engine.warm_up()
+        assert opened == [1]
+        heard(pack, engine)
+        assert engine.name == "onnxruntime"
+    assert opened == [1]
+
+
+def test_nothing_that_stands_by_is_told_and_the_stream_begins(pack):
+    def broken():
+        raise EngineError("cnn8.onnx is missing")
+
+    with FallbackEngine(Primary(OnnxEngine(pack), n_good=2), broken) as engine:
+        engine.warm_up()
+        assert engine.take_notices() == ["nothing stands by in case tensorrt fails: cnn8.onnx is missing"]
+        engine.infer(np.zeros((1, 16000), np.float32))
+        with pytest.raises(EngineError, match=r"illegal address.*cnn8\.onnx is missing"):
+            engine.infer(np.zeros((1, 16000), np.float32))
 
 
 def test_a_failure_in_the_warm_up_switches_too(pack):
@@ -120,7 +146,7 @@ def test_a_secondary_that_cannot_be_opened_leaves_both_reasons():
 
 def test_a_secondary_that_fails_ends_it():
     engine = FallbackEngine(Primary(Silent(), n_good=1), lambda: Primary(Silent(), n_good=1))
-    engine.warm_up()
+    engine.infer(np.zeros((1, 16000), np.float32))
     with pytest.raises(EngineError, match="illegal address"):
         engine.infer(np.zeros((1, 16000), np.float32))
 
