@@ -25,7 +25,7 @@ from engines.errors import ConfigError, EngineMismatchError, EngineMissingError,
 
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "engine.json"
-Precision = Literal["fp32", "fp16"]
+Precision = Literal["fp32", "fp16", "int8"]
 
 
 class BatchProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,7 +84,7 @@ class EngineKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PlanFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of an engine: its hash (sha256, hex), its length in bytes, and what was in the network.
 
-    `layers` counts the layers by kind and type of what they give out, such as {"CONVOLUTION": {"HALF": 8}}.
+    `layers` counts the layers by kind and type, such as {"CONVOLUTION": {"HALF": 8}}.
     """
 
     sha256: str

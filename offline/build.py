@@ -24,7 +24,13 @@ from engines.engine_cache import (
     timing_cache_path,
     write_whole,
 )
-from engines.errors import BackendUnavailableError, EngineError, EngineMismatchError, OutputError
+from engines.errors import (
+    BackendUnavailableError,
+    ConfigError,
+    EngineError,
+    EngineMismatchError,
+    OutputError,
+)
 from engines.file_lock import file_lock
 from engines.gpu import Gpu, usable_gpu
 from engines.pack import Pack
@@ -34,12 +40,15 @@ from offline.half_graph import half_graph
 from offline.parity import MAX_CLIPS, Parity, Windows, compare
 from offline.probes import edge_cases
 from offline.sound import read_clip
+from offline.symmetric_graph import symmetric_graph
 from offline.tensorrt_builder import Plan, build_plan
 from realtime.gpu_engine import open_plans
 
 Progress = Callable[[str, int, int], None]
-_HEAVY_LAYERS = ("CONVOLUTION", "MATRIX_MULTIPLY")
-_TYPES = {"fp32": "FLOAT", "fp16": "HALF"}
+_TYPES = {
+    "CONVOLUTION": {"fp32": "FLOAT", "fp16": "HALF", "int8": "INT8"},
+    "MATRIX_MULTIPLY": {"fp32": "FLOAT", "fp16": "HALF", "int8": "FLOAT"},
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class Built:
 def build_engine(
     pack: Pack,
     flavour: str,
-    precision: Precision,
+    precision: Precision | None,
     batch: BatchProfile,
     *,
     root: Path | None = None,
@@ -66,7 +75,8 @@ def build_engine(
     Args:
         pack: a pack that has its graphs.
         flavour: `tensorrt`, which needs the GPU that it builds for, or `tensorrt-rtx`, which needs none.
-        precision: of the networks; features, inputs and outputs are float32.
+        precision: of the networks; features, inputs and outputs are float32. None: int8 for a pack of INT8
+            graphs, else fp32.
         batch: numbers of windows in one inference.
         root: folder of the cache; None: the user's own.
         windows: for the parity gate; None: the edge cases.
@@ -74,10 +84,12 @@ def build_engine(
         tell: told what a person should know.
 
     Raises:
+        ConfigError: this precision cannot be had of the pack's graphs.
         BackendUnavailableError: the library, or the GPU that it needs, is not there.
         EngineError: the library builds nothing, or the engine is too far from float32.
         OutputError: the cache cannot be written.
     """
+    precision = _precision_of(pack, flavour, precision)
     folder = root or default_root()
     gpu, why_no_gpu = _gpu()
     if flavour == "tensorrt" and gpu is None:
@@ -103,7 +115,7 @@ def build_engine(
         contents = {stage: plan.content for stage, plan in plans.items()}
         parity = _parity(api, key, pack, contents, gpu, why_no_gpu, windows or gate_windows(None), progress)
         if parity.verdict == "failed":
-            raise EngineError(f"{parity}. The engine was not kept; use --precision fp32, or report it")
+            raise EngineError(f"{parity}. The engine was not kept; {_other_way(precision)}, or report it")
         files = {
             stage: PlanFile(sha256(plan.content).hexdigest(), len(plan.content), plan.layers)
             for stage, plan in plans.items()
@@ -120,6 +132,29 @@ def gate_windows(clips: ClipSet | None) -> Windows:
         samples += [read_clip(clip.path) for clip in chosen]
         labels += [int(clip.label) for clip in chosen]
     return Windows(np.stack(samples).astype(np.float32), np.asarray(labels, dtype=np.int64))
+
+
+def _precision_of(pack: Pack, flavour: str, wanted: Precision | None) -> Precision:
+    is_int8 = pack.manifest.graph_precision == "int8"
+    if wanted is None:
+        return "int8" if is_int8 else "fp32"
+    if wanted == "int8" and not is_int8:
+        raise ConfigError(
+            f"{flavour} takes INT8 from INT8 graphs, and those of {pack.path} are float; make such graphs, "
+            f"and build those: breath-offline quantise --pack {pack.path} --data DIR --out PACK"
+        )
+    if wanted != "int8" and is_int8:
+        raise ConfigError(
+            f"{flavour} builds {wanted} from float graphs, and those of {pack.path} are INT8; leave "
+            "--precision out, or give the pack that breath-offline train or export wrote"
+        )
+    return wanted
+
+
+def _other_way(precision: Precision) -> str:
+    if precision == "int8":
+        return "build from the pack with float graphs"
+    return "use --precision fp32"
 
 
 def _gpu() -> tuple[Gpu | None, str]:
@@ -158,6 +193,8 @@ def _build_plans(
         graph = pack.graph_paths[stage].read_bytes()
         if key.precision == "fp16":
             graph = half_graph(graph)
+        elif key.precision == "int8":
+            graph = symmetric_graph(graph)
 
         def told(phase: str, n_done: int, n_all: int, stage: str = stage) -> None:
             progress(f"{stage}: {phase.lower()}", n_done, n_all)
@@ -172,10 +209,14 @@ def _build_plans(
 
 def _require_types(stage: str, plan: Plan, precision: Precision) -> None:
     """What takes the time must be computed in what was asked for."""
-    expected = _TYPES[precision]
-    for kind in _HEAVY_LAYERS:
-        others = set(plan.layers.get(kind, {})) - {expected}
-        if others:
+    for kind, expected in _TYPES.items():
+        found = plan.layers.get(kind, {})
+        others = set(found) - {expected[precision]}
+        # The first convolution stays in float32, see `offline.quantise`.
+        is_first = (
+            precision == "int8" and kind == "CONVOLUTION" and found.get("FLOAT") == 1 < sum(found.values())
+        )
+        if others - ({"FLOAT"} if is_first else set()):
             raise EngineError(
                 f"{stage} was to be {precision}, but has {kind.lower()} layers of "
                 f"{', '.join(sorted(others))}. Please report it with your versions"
@@ -201,5 +242,6 @@ def _parity(
             raise
         # An engine of RTX is for other machines too; on a GPU that is not of its list it cannot be tried.
         return Parity("not run here", f"{gpu.label}: {error}", against="")
+    tolerance = "symmetric int8" if key.precision == "int8" else key.precision
     with opened:
-        return compare(opened, pack, key.precision, windows, lambda *steps: progress("parity", *steps))
+        return compare(opened, pack, tolerance, windows, lambda *steps: progress("parity", *steps))

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engines.errors import ConfigError, EngineMissingError
+from engines.errors import EngineMissingError
 from offline.cli_options import FOLDER, need_workshop, pack_option, read_clips
 
 if TYPE_CHECKING:
+    from engines.engine_cache import Precision
     from engines.pack import Pack
 
 _ENGINES = ("tensorrt", "tensorrt-rtx", "onnxruntime", "openvino")
@@ -25,7 +26,7 @@ _PRECISIONS = ("fp32", "fp16", "int8")
 @click.option(
     "--precision",
     type=click.Choice(_PRECISIONS),
-    help="What the networks compute in.  [fp32; on a CPU as the pack's graphs are]",
+    help="What the networks compute in.  [as the pack's graphs are: int8 or fp32]",
 )
 @click.option(
     "--batch",
@@ -37,7 +38,12 @@ _PRECISIONS = ("fp32", "fp16", "int8")
 @click.option("--out", type=FOLDER, help="Folder for engines; the user's cache if not given.")
 @click.option("--data", type=FOLDER, help="Labelled clips for the parity gate, besides the edge cases.")
 def build(
-    pack: str, engine: str, precision: str | None, batch: str, out: Path | None, data: Path | None
+    pack: str,
+    engine: str,
+    precision: "Precision | None",
+    batch: str,
+    out: Path | None,
+    data: Path | None,
 ) -> None:
     """Build a pack's networks for an engine, and hold them to float32.
 
@@ -47,8 +53,6 @@ def build(
     hold it to, the parity gate says so, and says neither passed nor failed.
     """
     is_on_cpu = engine in ("onnxruntime", "openvino")
-    if precision == "int8" and not is_on_cpu:
-        raise ConfigError(f"--precision int8 is for the CPU; with {engine} choose fp16 or fp32")
     from engines.engine_cache import BatchProfile
 
     profile = BatchProfile.parse(batch)
@@ -64,17 +68,12 @@ def build(
     if is_on_cpu:
         _build_on_cpu(loaded, engine, precision, out, data)
         return
-    if loaded.manifest.graph_precision != "float":
-        raise ConfigError(
-            f"{engine} builds from float graphs, and those of {loaded.path} are INT8 for the CPU; give the "
-            "pack that breath-offline train or export wrote"
-        )
     windows = gate_windows(None if data is None else read_clips(data, skip_bad=False))
     with _phases() as progress:
         built = build_engine(
             loaded,
             engine,
-            "fp16" if precision == "fp16" else "fp32",
+            precision,
             profile,
             root=out,
             windows=windows,

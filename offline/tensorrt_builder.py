@@ -20,8 +20,8 @@ class Plan:
 
     Attributes:
         content: what the library's runtime deserialises.
-        layers: number of layers by kind and by type of what they give out, as the network defines them; what
-            the builder fuses them to can only be asked on a GPU.
+        layers: see `layers_from_network`, as the network defines them; what the builder fuses them to can
+            only be asked on a GPU.
         timings: what the builder measured, for the next build; empty where it measures nothing.
     """
 
@@ -82,12 +82,24 @@ def build_plan(
 
 
 def layers_from_network(network: Any) -> dict[str, dict[str, int]]:
-    """Number of layers by kind and type of their first output, such as {"CONVOLUTION": {"HALF": 8}}."""
+    """Number of layers by kind and type of their first output, such as {"CONVOLUTION": {"HALF": 8}}.
+
+    A layer whose two factors come straight out of INT8 counts as INT8: that is how the builder is told to
+    compute it so, although in the network it gives out float.
+    """
     counts: dict[str, Counter[str]] = {}
-    for index in range(network.num_layers):
-        layer = network.get_layer(index)
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    out_of_int8 = {
+        layer.get_output(0).name
+        for layer in layers
+        if layer.type.name == "DEQUANTIZE" and layer.get_input(0).dtype.name == "INT8"
+    }
+    for layer in layers:
         output = layer.get_output(0)
-        counts.setdefault(layer.type.name, Counter())[output.dtype.name if output else "NONE"] += 1
+        name = output.dtype.name if output else "NONE"
+        if layer.num_inputs > 1 and {layer.get_input(index).name for index in (0, 1)} <= out_of_int8:
+            name = "INT8"
+        counts.setdefault(layer.type.name, Counter())[name] += 1
     return {kind: dict(sorted(types.items())) for kind, types in sorted(counts.items())}
 
 

@@ -1,13 +1,15 @@
 """Open the back end that was chosen, with the features it needs."""
 
 from engines.backend import GPU_ENGINES, Choice, Engine, choose
+from engines.errors import EngineError
 from engines.pack import Pack
 
 
 def open_engine(pack: Pack, requested: str = "auto", n_threads: int | None = None) -> tuple[Engine, Choice]:
     """Open an engine for a pack.
 
-    One that runs on a GPU is replaced by one that does not when it fails later; see `FallbackEngine`.
+    One that runs on a GPU is replaced by one that does not when it fails later; see `FallbackEngine`. With
+    `auto`, one that cannot even be opened is passed over.
 
     Args:
         pack: the model pack.
@@ -24,18 +26,31 @@ def open_engine(pack: Pack, requested: str = "auto", n_threads: int | None = Non
     """
     from realtime.gpu_engine import why_not_tensorrt
 
-    choice = choose(
-        requested,
-        has_onnx_graphs=pack.has_graphs,
-        has_weights=pack.has_weights,
-        why_not_on_gpu=lambda flavour: why_not_tensorrt(pack, flavour),
-    )
-    if choice.name in GPU_ENGINES:
+    refused: dict[str, str] = {}
+
+    def chosen() -> Choice:
+        return choose(
+            requested,
+            has_onnx_graphs=pack.has_graphs,
+            has_weights=pack.has_weights,
+            why_not_on_gpu=lambda flavour: refused.get(flavour) or why_not_tensorrt(pack, flavour),
+        )
+
+    choice = chosen()
+    while choice.name in GPU_ENGINES:
         from engines.fallback import FallbackEngine
         from realtime.gpu_engine import open_tensorrt
 
-        engine = open_tensorrt(pack, choice.name)
-        return FallbackEngine(engine, lambda: _open_on_cpu(pack, n_threads)), choice
+        try:
+            engine = open_tensorrt(pack, choice.name)
+        except EngineError as error:
+            if requested != "auto":
+                raise
+            # Whether the library takes an engine, an old one or one for other GPUs, only opening it tells.
+            refused[choice.name] = str(error)
+            choice = chosen()
+        else:
+            return FallbackEngine(engine, lambda: _open_on_cpu(pack, n_threads)), choice
     if choice.name == "onnxruntime":
         from engines.onnx_backend import OnnxEngine
 

@@ -5,7 +5,7 @@ import pytest
 
 from engines.engine_cache import BatchProfile
 from engines.ensemble import fuse
-from engines.errors import BackendUnavailableError, EngineError, PackError
+from engines.errors import BackendUnavailableError, EngineError
 from engines.gpu import usable_gpu
 from engines.onnx_backend import OnnxEngine
 from engines.pack import load_pack
@@ -14,7 +14,7 @@ from realtime.gpu_engine import has_torch_with_cuda, open_tensorrt
 
 BATCH = BatchProfile(1, 1, 4)
 FLAVOURS = tuple(MODULES)
-PRECISIONS = ("fp32", "fp16")
+PRECISIONS = ("int8", "fp32", "fp16")
 
 
 def why_skipped():
@@ -29,21 +29,37 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(bool(why_skipped()), reason=wh
 
 
 @pytest.fixture(scope="module")
-def pack():
-    try:
-        return load_pack()
-    except PackError as error:
-        pytest.skip(str(error))
+def float_pack(tmp_path_factory):
+    """Networks of random weights, because the graphs of the shipped pack are INT8."""
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    from random_pack import random_pack
+
+    from offline.export import export_pack
+
+    folder = tmp_path_factory.mktemp("packs")
+    return export_pack(random_pack(folder, windows_of(8, seed=3), 2), out=folder / "exported")
 
 
 @pytest.fixture(
     scope="module", params=[(flavour, precision) for flavour in FLAVOURS for precision in PRECISIONS]
 )
-def built(request, pack, tmp_path_factory):
+def case(request):
     flavour, precision = request.param
     if not is_installed(flavour):
         pytest.skip(f"{MODULES[flavour]} is not installed")
     pytest.importorskip("onnx")
+    return flavour, precision
+
+
+@pytest.fixture(scope="module")
+def pack(case, request):
+    return load_pack() if case[1] == "int8" else request.getfixturevalue("float_pack")
+
+
+@pytest.fixture(scope="module")
+def built(case, pack, tmp_path_factory):
+    flavour, precision = case
     from offline.build import build_engine
 
     root = tmp_path_factory.mktemp("engines")

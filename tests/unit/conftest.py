@@ -4,10 +4,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from engines.contract import WINDOW_SAMPLES, contract_hash
-from engines.manifest import SCHEMA_VERSION, Ensemble, Manifest, NetworkInfo, Provenance, SplitDays
-from engines.pack import save_pack
-from engines.spec import NARROWBAND
+from engines.contract import WINDOW_SAMPLES
 
 # How long an example takes says something of the machine, not of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -41,7 +38,9 @@ def probe_windows():
 @pytest.fixture(scope="session")
 def make_weights_pack(tmp_path_factory, one_thread, probe_windows):
     """`make_weights_pack(n_outputs)`: random weights, no graphs; batch statistics are of real features."""
-    return lambda n_outputs: _random_pack(tmp_path_factory.mktemp("packs"), probe_windows, n_outputs)
+    from random_pack import random_pack
+
+    return lambda n_outputs: random_pack(tmp_path_factory.mktemp("packs"), probe_windows, n_outputs)
 
 
 @pytest.fixture(scope="session")
@@ -54,45 +53,6 @@ def weights_pack(make_weights_pack):
 def presence_weights_pack(make_weights_pack):
     """A pack of networks with two outputs, the phase and the presence of breath."""
     return make_weights_pack(2)
-
-
-def _random_pack(folder, probe_windows, n_outputs):
-    import torch
-    from safetensors.torch import save
-
-    from engines.torch_backend import ARCHITECTURES
-    from realtime.features.stack import FeatureStack
-
-    images, scalars = FeatureStack(NARROWBAND)(torch.from_numpy(probe_windows))
-    files = {}
-    for seed, (name, architecture) in enumerate(ARCHITECTURES.items()):
-        torch.manual_seed(seed)
-        network = architecture(dropout=0.0, n_outputs=n_outputs).train()
-        network.standardise.fit(scalars)
-        for module in network.modules():
-            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-                module.momentum = None  # the mean over all batches: after one, those of that one
-        with torch.no_grad():
-            network(images, scalars)
-        state = network.state_dict()
-        files[f"{name}.safetensors"] = save(
-            {key: value.half() if value.ndim > 1 else value for key, value in state.items()}
-        )
-    manifest = Manifest(
-        schema_version=SCHEMA_VERSION,
-        contract_hash=contract_hash(),
-        name="random",
-        feature_spec=NARROWBAND,
-        band_hz=(0.0, 2000.0),
-        networks=tuple(NetworkInfo(name, name, 0.5, n_outputs) for name in ARCHITECTURES),
-        ensemble=Ensemble(method="softmax", score_name="validation AUC", weights=(0.5, 0.5)),
-        temperature=1.0,
-        split=SplitDays(),
-        metrics={},
-        provenance=Provenance("none", "none", "none", 0, 0, {}, {}),
-        files={},
-    )
-    return save_pack(folder / "weights", manifest, files)
 
 
 @pytest.fixture(scope="session")

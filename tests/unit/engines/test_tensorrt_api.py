@@ -1,5 +1,6 @@
 """Our TensorRT code against the real bindings: TensorRT's own, without its libraries, and TensorRT-RTX's."""
 
+import ast
 import ctypes
 import importlib
 import importlib.util
@@ -44,8 +45,11 @@ USED = {
     ("INetworkDefinition", "num_layers"): None,
     ("INetworkDefinition", "get_layer"): ("index",),
     ("ILayer", "get_output"): ("index",),
+    ("ILayer", "get_input"): ("index",),
+    ("ILayer", "num_inputs"): None,
     ("ILayer", "type"): None,
     ("ITensor", "dtype"): None,
+    ("ITensor", "name"): None,
     ("ITensor", "shape"): None,
     ("ILogger", "log"): ("severity", "msg"),
     ("IProgressMonitor", "phase_start"): ("phase_name", "parent_phase", "num_steps"),
@@ -58,6 +62,7 @@ USED = {
     ("ICudaEngine", "get_tensor_name"): ("index",),
     ("ICudaEngine", "get_tensor_mode"): ("name",),
     ("ICudaEngine", "get_tensor_dtype"): ("name",),
+    ("ICudaEngine", "get_tensor_shape"): ("name",),
     ("ICudaEngine", "create_execution_context"): (),
     ("IExecutionContext", "set_input_shape"): ("name", "shape"),
     ("IExecutionContext", "set_tensor_address"): ("name", "memory"),
@@ -163,6 +168,18 @@ def test_the_list_of_what_we_call_is_what_we_call():
     code = "".join((PROJECT / name).read_text(encoding="utf-8") for name in CODE)
     unused = [name for _, name in USED | ONLY_RTX if name != "__init__" and name not in code]
     assert unused == []
+
+
+def test_what_we_call_is_on_that_list():
+    """Every attribute in the code that the real bindings have too."""
+    pytest.importorskip(
+        "tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed; it is part of breath[rtx]"
+    )
+    real = {name for members in read_docs("tensorrt_rtx")["docs"].values() for name in members}
+    code = [ast.parse((PROJECT / name).read_text(encoding="utf-8")) for name in CODE]
+    called = {node.attr for tree in code for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    of_logging = {"logger", "DEBUG", "ERROR"}
+    assert (called & real) - of_logging - {name for _, name in USED | ONLY_RTX} == set()
 
 
 def test_a_name_that_is_not_there_would_be_found():

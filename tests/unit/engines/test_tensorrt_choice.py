@@ -126,6 +126,20 @@ def test_with_a_gpu_and_a_valid_engine_auto_takes_tensorrt(pack, card, tmp_path)
     assert choice.reason == "the fastest that runs on this machine"
 
 
+def test_an_engine_that_the_library_refuses_is_passed_over_but_not_where_it_was_asked_for(
+    pack, card, tmp_path
+):
+    """An engine of RTX fits every GPU by its key, and not every GPU is on its list."""
+    built(pack, tmp_path)
+    card.fail_on = "deserialise cnn8"
+    engine, choice = open_engine(pack)
+    with engine:
+        assert engine.name == choice.name == "onnxruntime"
+    assert "tensorrt passed over: tensorrt 11.4.0.106 refuses the engine of cnn8" in choice.reason
+    with pytest.raises(EngineMismatchError, match="refuses the engine of cnn8"):
+        open_engine(pack, "tensorrt")
+
+
 def test_when_the_gpu_fails_onnx_runtime_answers_the_same_window(pack, card, tmp_path):
     built(pack, tmp_path)
     engine, _ = open_engine(pack)

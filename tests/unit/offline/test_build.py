@@ -14,12 +14,14 @@ from engines.backend import Inference
 from engines.engine_cache import MANIFEST_NAME, BatchProfile, build_command, read_plans
 from engines.errors import (
     BackendUnavailableError,
+    ConfigError,
     EngineError,
     EngineMismatchError,
     OutputError,
 )
 from engines.gpu import Gpu
 from engines.onnx_backend import open_session
+from engines.pack import load_pack
 from engines.tensorrt_api import TensorRtApi, load_api
 from offline import build as building
 from offline.build import build_engine, gate_windows
@@ -361,6 +363,12 @@ def test_what_is_too_far_is_named(found, reason):
     assert reason in parity.reason
 
 
+def test_an_engine_in_int8_has_more_room_than_the_same_graphs_on_another_cpu():
+    found = Probs(NEAR + np.float32(0.015))
+    assert judged(Probs(NEAR), found, LABELS, "symmetric int8", "x").verdict == "passed"
+    assert judged(Probs(NEAR), found, LABELS, "int8", "x").verdict == "failed"
+
+
 def test_float16_has_more_room_than_float32():
     found = Probs(NEAR + np.float32(0.004))
     assert judged(Probs(NEAR), found, LABELS, "fp16", "x").verdict == "passed"
@@ -432,7 +440,11 @@ def test_onnx_runtime_has_nothing_to_build_but_is_held_to_torch(exported_pack):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--engine", "tensorrt-rtx", "--precision", "int8"), 2, "is for the CPU"),
+        (
+            ("--engine", "tensorrt-rtx", "--precision", "int8"),
+            2,
+            "are float; make such graphs, and build those: ",
+        ),
         (("--engine", "onnxruntime", "--precision", "fp16"), 2, "fp16 is no faster"),
         (("--engine", "openvino", "--precision", "int8"), 2, "breath-offline quantise"),
         (("--engine", "tensorrt-rtx", "--batch", "4:1:1"), 2, "not in order"),
@@ -459,10 +471,46 @@ def test_a_pack_without_graphs_is_sent_to_export(weights_pack):
     assert "breath-offline export" in done.stderr
 
 
-def test_layers_of_another_type_are_refused():
-    plan = building.Plan(b"", {"CONVOLUTION": {"FLOAT": 1, "HALF": 7}}, b"")
-    with pytest.raises(EngineError, match="was to be fp16, but has convolution layers of FLOAT"):
-        building._require_types("cnn8", plan, "fp16")
+@pytest.mark.parametrize(
+    ("precision", "found"),
+    [
+        ("fp16", {"FLOAT": 1, "HALF": 7}),
+        ("int8", {"FLOAT": 8}),
+        ("int8", {"FLOAT": 1}),
+        ("int8", {"FLOAT": 2, "INT8": 6}),
+    ],
+)
+def test_layers_of_another_type_are_refused(precision, found):
+    plan = building.Plan(b"", {"CONVOLUTION": found}, b"")
+    with pytest.raises(EngineError, match=f"was to be {precision}, but has convolution layers of FLOAT"):
+        building._require_types("cnn8", plan, precision)
+
+
+def test_the_shipped_pack_is_built_in_int8_without_asking_for_it(needs_rtx, tmp_path):
+    done = run("--engine", "tensorrt-rtx", "--batch", ONE, "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    (path,) = tmp_path.glob(f"*/{MANIFEST_NAME}")
+    manifest = json.loads(path.read_text())
+    assert manifest["key"]["precision"] == "int8"
+    for network, plan in manifest["plans"].items():
+        nodes = onnx.load(load_pack().graph_paths[network]).graph.node
+        n_convolutions = [node.op_type for node in nodes].count("Conv")
+        assert plan["layers"]["CONVOLUTION"] == {"FLOAT": 1, "INT8": n_convolutions - 1}
+    assert " convolution layers in INT8" in done.stdout
+    assert "parity: not run here (" in done.stdout
+
+
+def test_int8_is_far_smaller_than_float32(cache, exported_pack, needs_rtx, tmp_path):
+    shipped = build_engine(load_pack(), "tensorrt-rtx", "int8", ONE, root=tmp_path).engine.manifest.plans
+    exact = build_engine(exported_pack, "tensorrt-rtx", "fp32", ONE, root=cache).engine.manifest.plans
+    for network in NETWORKS:
+        assert shipped[network].n_bytes < 0.55 * exact[network].n_bytes
+
+
+def test_float_is_not_built_from_int8_graphs(tmp_path):
+    with pytest.raises(ConfigError, match=r"builds fp16 from float graphs.*leave --precision out"):
+        build_engine(load_pack(), "tensorrt-rtx", "fp16", ONE, root=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_parity_can_be_written_and_read(tmp_path):
