@@ -110,7 +110,7 @@ class Readers:
 
 
 def open_audience(
-    *, wants_display: bool, is_output_taken: bool, controls: Controls | None = None
+    *, wants_display: bool, is_output_taken: bool, controls: Controls | None = None, is_patient: bool = True
 ) -> Audience:
     """Choose how people are told.
 
@@ -121,6 +121,7 @@ def open_audience(
         wants_display: whether a display may be drawn at all.
         is_output_taken: whether data for programs goes to standard output.
         controls: what people in front of a display ask for with keys; None: it is of no effect.
+        is_patient: see `LineOutput`.
     """
     from rich.console import Console
 
@@ -130,4 +131,4 @@ def open_audience(
     can_draw = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
     if wants_display and can_draw and not is_shared:
         return Viewers(Screen(console), controls or Controls())
-    return Readers(None if is_output_taken else LineOutput(STANDARD_OUTPUT))
+    return Readers(None if is_output_taken else LineOutput(STANDARD_OUTPUT, is_patient=is_patient))

@@ -42,6 +42,7 @@ _FLAGS = {
     "reconnect_s": "--reconnect-seconds",
     "hop_s": "--hop",
     "lookahead_s": "--lookahead",
+    "breathing.apnoea_s": "--apnoea",
     "engine": "--engine",
     "pack": "--pack",
     "n_threads": "--threads",
@@ -102,6 +103,12 @@ _SHARED = (
     ),
     click.option(
         "--lookahead", "lookahead_s", metavar="S", help="Decide this much later, and better, 0 to 1.  [0]"
+    ),
+    click.option(
+        "--apnoea",
+        "apnoea_s",
+        metavar="S",
+        help="Tell of pauses in which no breath is heard for so long, 2 to 600.  [10]",
     ),
     click.option(
         "--engine",
@@ -196,6 +203,7 @@ def resolved_from_params(params: dict[str, Any]) -> "Resolved":
             raise ConfigError(f"--set {assignment}: write KEY=VALUE, such as decision.margin=0.3")
         given[key.strip()] = Given(value.strip(), "--set", is_text=True)
     for key, flag in _FLAGS.items():
-        if params.get(key) is not None:
-            given[key] = Given(params[key], flag, is_text=True)
+        value = params.get(key.rpartition(".")[2])
+        if value is not None:
+            given[key] = Given(value, flag, is_text=True)
     return resolve(given, params["config_file"])

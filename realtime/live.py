@@ -121,7 +121,15 @@ def run(
             check_recording_stays_apart(config)
             is_single = len(file_names) < 2 and not onlooker.brings_sound
             outlets = Outlets(config, stack, is_single=is_single)
-            writers = _Writers(config, stack, has_file=len(file_names) > 1, has_session=onlooker.brings_sound)
+            # A recording can wait for whoever reads what is written; live sound cannot.
+            is_patient = not all(source.is_live for source in opened)
+            writers = _Writers(
+                config,
+                stack,
+                has_file=len(file_names) > 1,
+                has_session=onlooker.brings_sound,
+                is_patient=is_patient,
+            )
             pack = load_pack(config.pack)
             engine, choice = open_engine(pack, config.engine, config.n_threads)
             stack.enter_context(engine)
@@ -131,6 +139,7 @@ def run(
                     wants_display=config.display,
                     is_output_taken=writers.has_standard_output,
                     controls=controls,
+                    is_patient=is_patient,
                 )
             )
             for source in itertools.chain(opened, sources):
@@ -139,7 +148,8 @@ def run(
                         break
                     number = len(sessions) + 1 if onlooker.brings_sound else None
                     facts = _facts(source, config, pack, choice, number)
-                    sinks = [audience.sink(facts), *writers.sinks(source, number), *outlets.sinks()]
+                    # Written first, then shown: a crash between the two loses nothing that was seen.
+                    sinks = [*writers.sinks(source, number), audience.sink(facts), *outlets.sinks()]
                     sinks += onlooker.sinks(facts)
                     tap = tap_from_sinks(sinks)
                     pipeline = Pipeline(source, engine, pack.manifest, config.pipeline, tap)
@@ -160,7 +170,9 @@ def run(
 class _Writers:
     """The files for programs."""
 
-    def __init__(self, config: LiveConfig, stack: ExitStack, *, has_file: bool, has_session: bool) -> None:
+    def __init__(
+        self, config: LiveConfig, stack: ExitStack, *, has_file: bool, has_session: bool, is_patient: bool
+    ) -> None:
         targets = {"frames": config.frames, "events": config.events, "breaths": config.breaths}
         named = [(name, target) for name, target in targets.items() if target]
         for (one, target), (other, other_target) in itertools.combinations(named, 2):
@@ -170,6 +182,7 @@ class _Writers:
                     f"{one} and {other} cannot both go to {where}; name another file for one of them"
                 )
         self._has_file = has_file
+        self._is_patient = is_patient
         self._frames = self._opened(config.frames, stack)
         self._events = self._opened(config.events, stack)
         self._breaths = self._opened(config.breaths, stack)
@@ -193,7 +206,7 @@ class _Writers:
     def _opened(self, target: str | None, stack: ExitStack) -> LineOutput | None:
         if not target:
             return None
-        output = LineOutput(target)
+        output = LineOutput(target, is_patient=self._is_patient)
         stack.callback(output.close)
         return output
 

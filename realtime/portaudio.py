@@ -41,7 +41,8 @@ def list_devices() -> list[InputDevice]:
 
     Raises:
         DeviceNotFoundError: PortAudio is not installed.
-        AudioError: PortAudio does not work, or nothing is shown because this user may not use sound cards.
+        AudioError: PortAudio does not work, or nothing is shown because this user may not use sound cards, or
+            because another program does: PortAudio leaves out what it cannot open.
     """
     sd = sounddevice()
     with mapped_errors("the list of devices"):
@@ -60,6 +61,10 @@ def list_devices() -> list[InputDevice]:
         ]
     if not devices and (node := forbidden_node(Path("/dev/snd"))):
         raise AudioError(f"there is a microphone, {node}, but no permission to use it; {_permission_mend()}")
+    if not devices and (name := busy_name(Path("/proc/asound"))):
+        raise AudioError(
+            f"there is a microphone, {name}, but another program is using it; {_BUSY_MENDS['linux']}"
+        )
     return devices
 
 
@@ -210,6 +215,23 @@ def forbidden_node(folder: Path) -> Path | None:
     for node in sorted(folder.glob("pcmC*D*c")):
         if not os.access(node, os.R_OK | os.W_OK):
             return node
+    return None
+
+
+def busy_name(folder: Path) -> str | None:
+    """ALSA's name of a recording device that is open, such as `hw:0,0`; None: all are closed.
+
+    Args:
+        folder: `/proc/asound`, or one like it.
+    """
+    for status in sorted(folder.glob("card[0-9]*/pcm[0-9]*c/sub[0-9]*/status")):
+        try:
+            is_open = status.read_text(encoding="utf-8").strip() != "closed"
+        except (OSError, UnicodeDecodeError):
+            continue
+        if is_open:
+            card, device = status.parents[2].name, status.parents[1].name
+            return f"hw:{card.removeprefix('card')},{device.removeprefix('pcm').removesuffix('c')}"
     return None
 
 

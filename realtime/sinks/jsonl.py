@@ -33,5 +33,9 @@ class JsonlSink:
     def notice(self, text: str) -> None:
         """Notices are for people."""
 
+    def take_notices(self) -> list[str]:
+        """What people should know about the output."""
+        return self._output.take_notices()
+
     def close(self) -> None:
         """Nothing is pending: every line was handed over when it came."""

@@ -36,6 +36,10 @@ class LinesSink:
         """See `Sink`."""
         click.echo(f"breath-live: {text}", err=True)
 
+    def take_notices(self) -> list[str]:
+        """What people should know about the output."""
+        return [] if self._output is None else self._output.take_notices()
+
     def close(self) -> None:
         """Nothing is pending: every line was handed over when it came."""
 

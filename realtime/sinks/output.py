@@ -1,5 +1,6 @@
 """Lines of text to a file or to standard output, each one written for good before the next."""
 
+import select
 import sys
 from typing import BinaryIO
 
@@ -7,6 +8,7 @@ from engines.errors import OutputError
 from engines.paths import path_from_text
 
 STANDARD_OUTPUT = "-"
+_NOTICE_GROWTH = 10
 
 
 class LineOutput:
@@ -14,14 +16,19 @@ class LineOutput:
 
     Args:
         target: path of the file, or `-` for standard output.
+        is_patient: whether a reader of standard output is waited for. Otherwise, for sound that does not wait
+            either, a line is left out, and counted, while the pipe is full of what the reader has not read.
 
     Raises:
         ConfigError: `target` can be no path; see `path_from_text`.
         OutputError: the file cannot be opened.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, is_patient: bool = True) -> None:
         self.is_standard = target == STANDARD_OUTPUT
+        self.n_left_out = 0
+        self._n_told = 0
+        self._is_patient = is_patient or not self.is_standard
         self.name = "standard output" if self.is_standard else target
         self._has_failed = False
         self._file: BinaryIO
@@ -36,12 +43,15 @@ class LineOutput:
             raise self._error(error, "name a file in a folder that exists and may be written") from error
 
     def write_line(self, text: str) -> None:
-        """Write `text` and an end of line, and hand both to the system.
+        """Write `text` and an end of line, and hand both to the system; see `is_patient`.
 
         Raises:
             OutputError: the disk is full, or the file went away.
             BrokenPipeError: whoever read standard output has left.
         """
+        if not self._is_patient and not self._has_room():
+            self.n_left_out += 1
+            return
         try:
             self._file.write(text.encode("utf-8", "surrogateescape") + b"\n")
             self._file.flush()
@@ -52,6 +62,14 @@ class LineOutput:
             raise self._error(
                 error, "what came before is there; make room, or choose another file"
             ) from error
+
+    def take_notices(self) -> list[str]:
+        """A warning after the first line left out, and again whenever they have become ten times as many."""
+        if self.n_left_out < max(1, _NOTICE_GROWTH * self._n_told):
+            return []
+        self._n_told = self.n_left_out
+        lines = "line" if self.n_left_out == 1 else "lines"
+        return [f"{self.name}: {self.n_left_out} {lines} left out so far, because its reader is too slow"]
 
     def close(self) -> None:
         """Close the file; standard output stays open. Closing twice is fine.
@@ -66,6 +84,14 @@ class LineOutput:
         except OSError as error:
             if not self._has_failed:
                 raise self._error(error, "its end may be missing") from error
+
+    def _has_room(self) -> bool:
+        """Whether a line can be written without waiting; Linux says so of a pipe with room for 4096 bytes."""
+        try:
+            return bool(select.select([], [self._file], [], 0)[1])
+        except (OSError, ValueError):
+            # Windows tells it of sockets only; what is no file has nobody who is slow.
+            return True
 
     def _error(self, error: OSError, mend: str) -> OutputError:
         return OutputError(f"{self.name} cannot be written ({error.strerror or error}); {mend}")

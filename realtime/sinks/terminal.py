@@ -188,7 +188,7 @@ class TerminalSink:
             status=status,
             step=step,
             is_clipping=step.frame.end_sample < self._clipped_until,
-            trace=extended(view.trace, step.frame, view.facts.hop_samples),
+            trace=extended(view.trace, step.frame, view.facts.hop_samples, step.newest),
         )
 
     def take_shown(self) -> list[Shown]:

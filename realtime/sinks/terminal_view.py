@@ -15,11 +15,19 @@ from realtime.sinks.glyphs import BIG_WORDS, MARKS, STRIP_MARKS, big_rows, big_w
 from realtime.sinks.health_words import label_from_apnoea, label_from_health
 from realtime.sinks.meters import GUTTER, level_meter, meter
 from realtime.sinks.text import line, printable, short
-from realtime.sinks.trace import COLUMN_SAMPLES, COLUMNS_PER_CELL, Column, cells_from_trace
+from realtime.sinks.trace import (
+    COLUMN_SAMPLES,
+    COLUMNS_PER_CELL,
+    Cell,
+    Column,
+    cells_from_trace,
+    wave_from_trace,
+)
 
 # Blue and orange stay apart for the colour-blind, on dark and on light backgrounds.
 STYLES = {Phase.INHALE: "dodger_blue1", Phase.EXHALE: "dark_orange", Phase.NONE: "bright_black"}
 _MOST_TRACE_ROWS = 40
+_MOST_WAVE_ROWS = 8
 _MOST_TABLE_LINES = 16
 
 
@@ -54,7 +62,7 @@ class View:
         status: how the session is doing; None before the first frame.
         n_breaths: complete breaths so far.
         is_clipping: whether the sound has just reached full scale.
-        trace: P(exhale) so far.
+        trace: P(exhale) and the sound so far.
         notices: warnings, oldest first.
         health: what is wrong with the sound now, oldest first.
         breaths: the last complete ones, oldest first.
@@ -119,8 +127,9 @@ def lines_from_view(view: View, width: int, height: int) -> list[Text]:
         table = table_from_breaths(view.breaths, max(0, n_table), width) + spacer
         top += table
         n_free -= len(table)
-    n_rows = min(_MOST_TRACE_ROWS, n_free - (2 if has_axis else 1))
-    middle = _trace(view, width, n_rows, has_axis=has_axis) if n_rows >= 2 else []
+    n_wave = min(_MOST_WAVE_ROWS, max(2, n_free // 4)) if is_roomy and n_free >= 6 else 0
+    n_rows = min(_MOST_TRACE_ROWS, n_free - n_wave - (2 if has_axis else 1))
+    middle = _trace(view, width, n_rows, n_wave, has_axis=has_axis) if n_rows >= 2 else []
     padding = [Text("")] * (n_free - len(middle))
     lines = (top + middle + padding + bottom)[:height]
     for one in lines:
@@ -168,33 +177,41 @@ def _confidence(view: View, width: int) -> Text:
     return meter("confidence", sure, f"{100 * sure:.0f} %", STYLES[view.frame.phase], width)
 
 
-def _trace(view: View, width: int, n_rows: int, *, has_axis: bool) -> list[Text]:
-    """The trace, the strip of phases under it, and the axis of time."""
+def _trace(view: View, width: int, n_rows: int, n_wave: int, *, has_axis: bool) -> list[Text]:
+    """The trace, the strip of phases under it, the sound, and the axis of time."""
     n_cells = max(1, width - GUTTER - 1)
     cells = cells_from_trace(view.trace, n_cells, n_rows)
     names = {0: "exhale 1 ┤", n_rows - 1: "inhale 0 ┤"}
     if n_rows >= 5:
         names |= {1: "P(exhale) │", (n_rows - 1) // 2: "0.5 ┤"}
-    lines = []
-    for row in range(n_rows):
-        drawn = Text(f"{names.get(row, '│'):>{GUTTER}}", style="dim")
-        for cell in cells:
-            drawn.append(cell.rows[row], style=STYLES[cell.phase] if cell.phase else "")
-        lines.append(drawn)
+    elif n_rows >= 3:
+        names |= {1: "P(exhale) │"}
+    lines = _drawn(cells, n_rows, names)
     strip = Text(f"{'shown │':>{GUTTER}}", style="dim")
     for cell in cells:
         strip.append(
             STRIP_MARKS[cell.phase] if cell.phase else " ", style=STYLES[cell.phase] if cell.phase else ""
         )
+    wave = _drawn(wave_from_trace(view.trace, n_cells, n_wave), n_wave, {n_wave // 2: "sound │"})
     if not has_axis:
-        return [*lines, strip]
+        return [*lines, strip, *wave]
     span_s = n_cells * COLUMNS_PER_CELL * COLUMN_SAMPLES / RATE_HZ
     start = f"-{span_s:.0f} s"
     legend = "   ".join(f"{STRIP_MARKS[phase]} {BIG_WORDS[phase].lower()}" for phase in Phase)
     if len(legend) + len(start) + 10 > n_cells:
         legend = ""
     axis = f"{start}{legend:^{max(0, n_cells - len(start) - 3)}}now"
-    return [*lines, strip, short(" " * GUTTER + axis, width, "dim")]
+    return [*lines, strip, *wave, short(" " * GUTTER + axis, width, "dim")]
+
+
+def _drawn(cells: list[Cell], n_rows: int, names: dict[int, str]) -> list[Text]:
+    lines = []
+    for row in range(n_rows):
+        drawn = Text(f"{names.get(row, '│'):>{GUTTER}}", style="dim")
+        for cell in cells:
+            drawn.append(cell.rows[row], style=STYLES[cell.phase] if cell.phase else "")
+        lines.append(drawn)
+    return lines
 
 
 def _stats(view: View, width: int, max_lines: int) -> list[Text]:

@@ -56,6 +56,16 @@ class VirtualMicrophone:
         self._ask_server("load-module", *_SINK_MODULE)
         self.keep_clock_fine()
 
+    def add_other(self, wav_path: str | os.PathLike[str]) -> None:
+        """Another microphone, which hears this file from now on, and which nobody has chosen yet."""
+        self._ask_server("set-default-source", f"{_SINK}.monitor")
+        self._ask_server("load-module", "module-null-sink", "sink_name=other", f"rate={RATE_HZ}")
+        self.start(["paplay", "--device=other", str(wav_path)])
+
+    def make_other_the_default(self) -> None:
+        """Whoever takes the default microphone (without PULSE_SOURCE in `env`) is to hear the other one."""
+        self._ask_server("set-default-source", "other.monitor")
+
     def freeze(self) -> None:
         """The sound server stops answering, as a driver that is stuck."""
         self.server.send_signal(signal.SIGSTOP)

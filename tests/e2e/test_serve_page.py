@@ -1,5 +1,6 @@
 """The page in a real browser: headless Chromium, steered by Playwright."""
 
+import json
 import os
 import re
 import shutil
@@ -110,6 +111,30 @@ def test_the_demo_is_shown_and_keys_are_obeyed(page, tiny_pack):
 
         assert server.end() == 130
         seen(page.locator("#connection"), "has ended")
+
+
+def test_what_this_page_missed_and_what_is_wrong_is_shown(page, tiny_pack):
+    routes = []
+
+    def listen_in(route):
+        route.connect_to_server()
+        routes.append(route)
+
+    page.route_web_socket(re.compile(r"/ws$"), listen_in)
+    with serve_process("--source", "demo", "--pack", tiny_pack) as server:
+        page.goto(server.url)
+        seen(page.locator("#latency"), r"^Latency (?!.*missed)")
+        for message in (
+            {"event": "dropped", "count": 3, "total": 7},
+            {"event": "health", "condition": "clipping", "state": "begins"},
+            {"event": "advice", "condition": "clipping", "text": "turn it down"},
+            {"event": "notice", "text": "osc 10.0.0.1:9000: 10 updates not sent so far"},
+            {"event": "of a later server"},
+        ):
+            routes[0].send(json.dumps(message))
+        seen(page.locator("#latency"), "7 messages missed by this page")
+        seen(page.locator("#health"), "turn it down")
+        seen(page.locator("#log"), "10 updates not sent so far")
 
 
 def test_a_token_is_asked_for_and_leaves_the_address(page, tiny_pack):

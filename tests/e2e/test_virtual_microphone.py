@@ -125,6 +125,26 @@ def test_a_device_that_goes_away_ends_with_an_error(
     assert capture.returncode == 0
 
 
+def test_a_sound_server_lets_another_default_be_heard_without_a_gap(
+    virtual_microphone: VirtualMicrophone, tmp_path: Path
+) -> None:
+    time_s = np.arange(60 * RATE_HZ) / RATE_HZ
+    soundfile.write(tmp_path / "tone.wav", 0.3 * np.sin(2 * np.pi * 500 * time_s), RATE_HZ)
+    virtual_microphone.add_other(tmp_path / "tone.wav")
+    chosen = {name: value for name, value in virtual_microphone.env.items() if name != "PULSE_SOURCE"}
+    capture = start_capture(chosen, 10.0, tmp_path / "heard.npy")
+    assert capture.stdout is not None
+    assert capture.stdout.readline() == "hearing\n"
+    virtual_microphone.make_other_the_default()
+    said = result(capture)
+    assert said["error"] is None
+    assert (said["lost_samples"], said["notices"]) == (0, [])
+    assert said["starts"] == [0, *said["ends"][:-1]]
+    heard = np.load(tmp_path / "heard.npy")[:, 0]
+    assert np.abs(heard[:320]).max() == 0
+    assert heard[-RATE_HZ:].std() == pytest.approx(0.3 / np.sqrt(2), rel=0.1)
+
+
 def test_what_a_device_cannot_do_is_said(virtual_microphone: VirtualMicrophone, tmp_path: Path) -> None:
     said = result(start_capture(virtual_microphone.env, 0.5, tmp_path / "a.npy", min_channels=1000))
     assert said["error"] == "ConfigError"

@@ -14,6 +14,7 @@ from offline.cli import main as offline
 from offline.clips import ClipSet
 from realtime.cli import DEFAULT_COMMAND
 from realtime.cli import cli as live
+from realtime.config import settings
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").rglob("*.md"))]
@@ -23,6 +24,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+DEFAULT = re.compile(r"`((?:presence|decision|breathing)\.[a-z_.]+|[a-z]+_s)`, (-?\d+(?:\.\d+)?)")
 OUTSIDE = ("http://", "https://", "mailto:")
 SHELL_BREAKS = {"|", "||", "&&", ";", "&", ">", ">>", "<", "2>"}
 
@@ -96,6 +98,30 @@ def test_every_link_leads_somewhere(page):
 def test_every_command_and_flag_is_there(page):
     text = page.read_text(encoding="utf-8")
     assert [fault for words in commands_in(text) for fault in faults_of(words)] == []
+
+
+def wrong_defaults(text):
+    """What is said as "`some.setting`, 3 dB" and is not the default."""
+    known = {key: default for key, _, default in settings()}
+    for key, said in DEFAULT.findall(re.sub(r"\s+", " ", text)):
+        if key not in known:
+            yield f"there is no setting {key}"
+        elif float(said) != known[key]:
+            yield f"{key} is {known[key]}, not {said}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_defaults_that_are_said_are_the_defaults(page):
+    assert list(wrong_defaults(page.read_text(encoding="utf-8"))) == []
+
+
+def test_a_wrong_default_is_found():
+    assert any(DEFAULT.search(page.read_text(encoding="utf-8")) for page in PAGES)
+    text = "the gate, `presence.gate_dbfs`, -3 dB, `decision.margn`, 0.2 and `hop_s`, 0.1 s"
+    assert list(wrong_defaults(text)) == [
+        "presence.gate_dbfs is -75.0, not -3",
+        "there is no setting decision.margn",
+    ]
 
 
 def test_the_readme_leads_to_every_page_and_every_page_has_commands_or_links():

@@ -162,6 +162,7 @@ def test_seconds_end_a_replay_early(recording):
         (["demo", "--frames", "-", "--events", "-"], 2, "cannot both go to standard output"),
         (["demo", "--breaths", "-", "--events", "-"], 2, "events and breaths cannot both go to"),
         (["demo", "--set", "breathing.apnoea_s=1"], 2, "a number from 2 to 600 s"),
+        (["demo", "--apnoea", "1"], 2, "--apnoea: breathing.apnoea_s must be a number from 2 to 600 s"),
         (["--no-such-flag"], 2, "No such option"),
         (["rplay"], 2, "Did you mean 'replay'"),
         (["pyproject.toml"], 2, "breath-live replay pyproject.toml"),
@@ -211,6 +212,23 @@ def test_breaths_are_written_as_rows_and_as_events(tmp_path):
     starts = [phase.start_sample / 16000 for phase in source.phases if phase.phase is Phase.INHALE]
     true_rate = 60 * (len(starts) - 1) / (starts[-1] - starts[0])
     assert float(written[-1]["minute_rate_per_min"]) == pytest.approx(true_rate, rel=0.15)
+
+
+def test_how_long_a_pause_without_breath_is_told_can_be_chosen(tmp_path):
+    breathing = np.concatenate([block.samples for block in DemoSource(6.0, pace=0).blocks()])
+    path = tmp_path / "pause.wav"
+    soundfile.write(path, np.concatenate([breathing, np.zeros((6 * 16000, 1)), breathing]), 16000)
+
+    def pauses(*args):
+        told = map(json.loads, live("replay", path, "--events", "-", *args).stdout.splitlines())
+        return [event for event in told if event["event"] == "apnoea"]
+
+    assert pauses() == []
+    begin, end = pauses("--apnoea", 4)
+    assert (begin["state"], end["state"]) == ("begins", "ends")
+    assert begin["duration_s"] == pytest.approx(4.0, abs=0.11)
+    assert begin["onset_s"] == pytest.approx(6.0, abs=1.5)
+    assert end["duration_s"] == pytest.approx(6.0, abs=1.5)
 
 
 def test_a_slip_in_the_last_name_leaves_results_of_before_alone(recording, tmp_path):

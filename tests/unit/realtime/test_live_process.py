@@ -1,7 +1,9 @@
 """breath-live as a process of its own: signals, pipes, a terminal, a machine without PortAudio."""
 
+import contextlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -69,6 +71,38 @@ def test_a_signal_ends_with_a_summary(name, code):
 
 
 @POSIX
+def test_a_kill_loses_nothing_that_was_shown(tmp_path):
+    frames, events = tmp_path / "frames.csv", tmp_path / "events.jsonl"
+    process = program("demo", "--pace", 4, "--frames", frames, "--events", events)
+    shown = [process.stdout.readline().decode() for _ in range(3)]
+    process.kill()
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    # A line that the kill cut in two would be the last; what was shown lies before it.
+    told = [json.loads(line) for line in events.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    changes = [event for event in told if event["event"] == "phase"]
+    onsets_s = [change["onset_s"] for change in changes[:3]]
+    assert [float(line.split()[0]) for line in shown] == pytest.approx(onsets_s, abs=1e-3)
+    rows = [line.split(",") for line in frames.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    assert {len(row) for row in rows} == {3}
+    # A machine that is busy leaves windows out, but never those of the changes.
+    times_s = {round(float(row[0]), 3) for row in rows[1:]}
+    assert times_s >= {round(change["reported_s"], 3) for change in changes[:3]}
+
+
+@POSIX
+def test_what_is_shown_has_been_written_before(tmp_path):
+    """Nobody reads what is shown: the first change of phase ends the program, and is in the file."""
+    events = tmp_path / "events.jsonl"
+    process = program("demo", "--pace", 0, "--events", events)
+    process.stdout.close()
+    process.stderr.read()
+    assert process.wait(timeout=60) == 0
+    process.stderr.close()
+    assert [json.loads(line)["event"] for line in events.read_text().splitlines()] == ["phase"]
+
+
+@POSIX
 def test_a_reader_that_leaves_ends_it_quietly():
     process = program("demo", "--pace", 0, "--frames", "-")
     process.stdout.readline()
@@ -78,6 +112,35 @@ def test_a_reader_that_leaves_ends_it_quietly():
     assert b"error" not in err.lower()
     assert b"Traceback" not in err
     process.stderr.close()
+
+
+@POSIX
+@pytest.mark.parametrize("what", ["--frames", None])
+def test_a_reader_that_is_stuck_holds_nothing_up(tmp_path, what):
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    n_filled = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            n_filled += os.write(theirs, b"x" * 4096)
+    os.set_blocking(theirs, True)
+    breaths = tmp_path / "breaths.csv"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "realtime.cli", "demo", "--seconds", "8", "--breaths", breaths]
+        + ([what, "-"] if what else []),
+        cwd=PROJECT,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+    )
+    os.close(theirs)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert b"demo: heard 8.0 s" in err
+    assert b"standard output: 1 line left out so far, because its reader is too slow" in err
+    assert len(breaths.read_text().splitlines()) > 1
+    os.set_blocking(ours, False)
+    assert set(os.read(ours, n_filled + 4096)) == set(b"x")
+    os.close(ours)
 
 
 @POSIX
@@ -111,6 +174,43 @@ def test_the_display_appears_on_the_terminal_and_gives_it_back(is_piped):
     if is_piped:
         data, _ = process.communicate()
         assert {json.loads(line)["event"] for line in data.splitlines()} <= {"phase", "breath"}
+    os.close(ours)
+    os.close(theirs)
+
+
+@POSIX
+@pytest.mark.parametrize("has_colour", [True, False])
+def test_the_display_fills_the_terminal_after_every_change_of_its_size(has_colour):
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    settings = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    settings |= {"TERM": "xterm-256color", "PYTHONUTF8": "1"} | ({} if has_colour else {"NO_COLOR": "1"})
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "realtime.cli", "demo"],
+        cwd=PROJECT,
+        env=settings,
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    _read_until(ours, "breaths/min")
+    for height, width in ((60, 200), (12, 40), (24, 80)):
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+        picture = _picture_of(ours, height)
+        lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip() for line in picture.split("\r\n")]
+        assert max(map(len, lines)) <= width
+        # The trace takes all there is.
+        assert max(map(len, lines)) > 0.8 * width
+        assert "Ctrl-C ends" in lines[-1]
+        assert ("38;5;" in picture) == has_colour
+    process.send_signal(signal.SIGINT)
+    assert "demo: heard " in _read_until(ours, "demo: heard ")
+    assert process.wait(timeout=60) == 130
     os.close(ours)
     os.close(theirs)
 
@@ -261,6 +361,20 @@ def _wait_for(is_so):
     while not is_so():
         assert time.monotonic() < give_up_at_s
         time.sleep(0.05)
+
+
+def _picture_of(descriptor, height):
+    """The first whole picture of so many lines that shows a rate: each begins at the top left."""
+    seen = b""
+    give_up_at_s = time.monotonic() + 60
+    while time.monotonic() < give_up_at_s:
+        if select.select([descriptor], [], [], 1.0)[0]:
+            seen += os.read(descriptor, 65536)
+        # What follows the last beginning is not whole yet.
+        for picture in seen.split(b"\x1b[H")[1:-1]:
+            if picture.count(b"\n") == height - 1 and b"breaths/min" in picture:
+                return picture.decode()
+    raise AssertionError(f"no picture of {height} lines in {seen[-5000:]!r}")
 
 
 def _read_until(descriptor, text):

@@ -7,9 +7,10 @@ import sys
 import pytest
 
 from engines.errors import AudioError, ConfigError, DeviceNotFoundError, RateUnsupportedError
+from realtime import portaudio
 from realtime.device_table import print_devices
 from realtime.devices import InputDevice, match_same_device
-from realtime.portaudio import error_from_refusal, forbidden_node
+from realtime.portaudio import busy_name, error_from_refusal, forbidden_node
 
 HOST_ERROR = -9999
 
@@ -74,6 +75,37 @@ def test_a_sound_card_that_may_not_be_opened_is_found(tmp_path):
     assert forbidden_node(tmp_path) is None
     (tmp_path / "pcmC1D0c").symlink_to(tmp_path / "nowhere")
     assert forbidden_node(tmp_path) == tmp_path / "pcmC1D0c"
+
+
+def test_a_sound_card_that_another_program_uses_is_found(tmp_path):
+    def status(place, text):
+        path = tmp_path / place / "sub0" / "status"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    assert busy_name(tmp_path / "none") is None
+    status("card0/pcm0c", "closed\n")
+    status("card0/pcm0p", "state: RUNNING\nowner_pid   : 17\n")
+    assert busy_name(tmp_path) is None
+    status("card1/pcm2c", "state: RUNNING\nowner_pid   : 17\n")
+    assert busy_name(tmp_path) == "hw:1,2"
+
+
+def test_where_every_microphone_is_in_use_nobody_is_told_there_is_none(monkeypatch):
+    class NoDevices:
+        PortAudioError = OSError
+        default = type("Default", (), {"device": (-1, -1)})
+
+        @staticmethod
+        def query_devices():
+            return []
+
+    monkeypatch.setattr(portaudio, "sounddevice", lambda: NoDevices)
+    monkeypatch.setattr(portaudio, "forbidden_node", lambda folder: None)
+    assert portaudio.list_devices() == []
+    monkeypatch.setattr(portaudio, "busy_name", lambda folder: "hw:1,2")
+    with pytest.raises(AudioError, match=r"hw:1,2, but another program is using it; close that program"):
+        portaudio.list_devices()
 
 
 def device(index, name, host_api="ALSA"):

@@ -19,7 +19,7 @@ from realtime.sinks.glyphs import big_rows
 from realtime.sinks.meters import level_meter
 from realtime.sinks.terminal import REDRAWS_PER_S, Screen, TerminalSink
 from realtime.sinks.terminal_view import Facts, View, lines_from_view
-from realtime.sinks.trace import Column, cells_from_trace, extended
+from realtime.sinks.trace import Column, cells_from_trace, extended, wave_from_trace
 
 SIZES = [(80, 24), (200, 60), (40, 12)]
 ODD_SIZES = [(1, 1), (3, 2), (20, 5), (79, 19), (80, 20), (300, 8), (60, 100), (500, 200)]
@@ -32,6 +32,7 @@ BREATHS = tuple(
            15.0, 0.31, 0.42)
     for i in range(20)
 )  # fmt: skip
+SILENCE = np.zeros(1600, np.float32)
 NOTICE = "no microphone without the PortAudio library, which is not on this machine: " * 4
 
 
@@ -308,7 +309,7 @@ def test_the_terminal_is_given_back_and_notices_outlive_the_screen():
 def test_the_trace_has_a_column_for_every_tenth_of_a_second(hop_samples):
     drawn = ()
     for end_sample in range(16000, 16000 * 10, hop_samples):
-        drawn = extended(drawn, Frame(end_sample, 0.7, Phase.EXHALE, 0.7, -30.0), hop_samples)
+        drawn = extended(drawn, Frame(end_sample, 0.7, Phase.EXHALE, 0.7, -30.0), hop_samples, SILENCE)
     indices = [column.index for column in drawn]
     assert indices == list(range(indices[0], indices[-1] + 1))
     assert indices[-1] == (end_sample - 1) // 1600
@@ -317,13 +318,13 @@ def test_the_trace_has_a_column_for_every_tenth_of_a_second(hop_samples):
 def test_skipped_windows_leave_no_holes_in_the_trace():
     drawn = ()
     for end_sample in (16000, 22400, 36800, 38400):
-        drawn = extended(drawn, Frame(end_sample, 0.7, Phase.EXHALE, 0.7, -30.0), 1600)
+        drawn = extended(drawn, Frame(end_sample, 0.7, Phase.EXHALE, 0.7, -30.0), 1600, SILENCE)
     assert [column.index for column in drawn] == list(range(9, 24))
 
 
 def test_a_gap_of_the_sound_is_a_gap_of_the_trace():
-    drawn = extended((), Frame(16000, 0.7, Phase.EXHALE, 0.7, -30.0), 1600)
-    drawn = extended(drawn, Frame(48000, 0.7, Phase.EXHALE, 0.7, -30.0), 1600)
+    drawn = extended((), Frame(16000, 0.7, Phase.EXHALE, 0.7, -30.0), 1600, SILENCE)
+    drawn = extended(drawn, Frame(48000, 0.7, Phase.EXHALE, 0.7, -30.0), 1600, SILENCE)
     assert [column.index for column in drawn] == [9, 29]
     assert [cell.phase is None for cell in cells_from_trace(drawn, 11, 3)] == [False, *[True] * 9, False]
 
@@ -337,6 +338,56 @@ def test_exhalation_is_drawn_above_the_middle_and_inhalation_below(n_rows):
     above, below = cells_from_trace(columns, 2, n_rows)
     assert above.rows[0] != " " and above.rows[-1] == " "  # noqa: PT018
     assert below.rows[0] == " " and below.rows[-1] != " "  # noqa: PT018
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 6])
+def test_the_louder_the_sound_the_higher_it_is_drawn_around_the_middle(n_rows):
+    n_dots = 4 * n_rows
+    heights = []
+    for level_dbfs in (-90, -60, -30, 0):
+        columns = tuple(Column(i, 0.5, 0.5, Phase.NONE, 10 ** (level_dbfs / 20)) for i in range(2))
+        (cell,) = wave_from_trace(columns, 1, n_rows)
+        n_set = sum((ord(row) - 0x2800).bit_count() for row in cell.rows if row != " ")
+        assert n_set % 4 == 0
+        heights.append(n_set // 2)
+    assert heights == sorted(heights)
+    assert (heights[0], heights[-1]) == (0, n_dots)
+    assert heights[1] < heights[2] or n_rows == 1
+
+
+def test_the_sound_of_a_long_hop_stands_where_it_was():
+    hop_samples = 8000
+    sound = np.zeros(hop_samples, np.float32)
+    # The second tenth of a second of five, and the last sample.
+    sound[1600:3200], sound[-1] = -0.5, 0.25
+    drawn = extended((), Frame(16000, 0.7, Phase.EXHALE, 0.7, -30.0), hop_samples, 0 * sound)
+    drawn = extended(drawn, Frame(24000, 0.7, Phase.EXHALE, 0.7, -30.0), hop_samples, sound)
+    assert [column.peak for column in drawn] == [0.0, 0.0, 0.5, 0.0, 0.0, 0.25]
+    within = extended(drawn, Frame(24000, 0.1, Phase.INHALE, 0.7, -30.0), 160, np.full(160, 0.75, np.float32))
+    assert [column.peak for column in within[-2:]] == [0.0, 0.75]
+
+
+def test_skipped_windows_leave_no_holes_in_the_sound():
+    half = np.full(1600, 0.5, np.float32)
+    drawn = extended((), Frame(16000, 0.7, Phase.EXHALE, 0.7, -30.0), 1600, half)
+    drawn = extended(drawn, Frame(20800, 0.7, Phase.EXHALE, 0.7, -30.0), 1600, half)
+    assert [column.peak for column in drawn] == [0.5] * 4
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 60)])
+def test_the_sound_scrolls_below_the_phases(width, height):
+    def wave(peak):
+        shown = replace(view(), trace=tuple(replace(column, peak=peak) for column in trace()))
+        lines = [line.plain for line in lines_from_view(shown, width, height)]
+        strip = next(at for at, line in enumerate(lines) if "shown │" in line)
+        axis = next(at for at, line in enumerate(lines) if line.rstrip().endswith("now"))
+        assert any("sound │" in line for line in lines[strip + 1 : axis])
+        assert any("P(exhale) │" in line for line in lines)
+        return "".join(line[12:] for line in lines[strip + 1 : axis])
+
+    assert wave(0.0).isspace()
+    assert 0 < len(wave(0.001).replace(" ", "")) <= len(wave(1.0).replace(" ", ""))
+    assert set(wave(1.0)[: width - 13]) == {"\u28ff"}
 
 
 def _wait_for_redraws(screen, n_redraws):
