@@ -14,9 +14,11 @@ body { margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse }
 th, td { text-align: left; padding: .3rem .8rem .3rem 0; vertical-align: top }
 th { font-weight: 600 }
-td { border-top: 1px solid #ddd; font-variant-numeric: tabular-nums }
-small { color: #666; display: block }
-.figures { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: start }
+tr + tr > * { border-top: 1px solid #ddd }
+td { font-variant-numeric: tabular-nums }
+small { color: #666; display: block; font-weight: 400 }
+td > small, th > small { white-space: nowrap }
+.figures { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: start; margin: 1.5rem 0 }
 figure { margin: 0; flex: 1 1 26rem; max-width: 34rem } img { width: 100% } figcaption { color: #666 }
 .wide figure { flex-basis: 100%; max-width: none }
 .scroll { overflow-x: auto }

@@ -16,6 +16,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from offline.resume import TENSORBOARD
 from offline.settings import TrainSettings
 from offline.trainer import EpochRecord, Watcher
 
@@ -54,7 +55,7 @@ class TrainingView:
             return self
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(self._folder / "tensorboard")
+        self._writer = SummaryWriter(self._folder / TENSORBOARD)
         if self._console.is_terminal:
             self._live = Live(self._screen(), console=self._console, refresh_per_second=4)
             self._live.start()

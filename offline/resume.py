@@ -18,6 +18,8 @@ _SHOWN_DAYS = 5
 
 WINDOWS = "windows"
 """Folder of the live windows in a work folder."""
+TENSORBOARD = "tensorboard"
+"""Folder of TensorBoard's curves in a work folder."""
 
 RunKey = dict[str, Any]
 
@@ -60,7 +62,7 @@ def prepare_work(
         names: of the networks.
         run: the training that is about to begin.
         is_resumed: checkpoints that are there must be of `run`.
-        is_restarted: checkpoints and live windows that are there are deleted.
+        is_restarted: checkpoints, live windows and curves that are there are deleted.
 
     Raises:
         ConfigError: there are checkpoints, and neither resuming nor restarting was asked for; or both.
@@ -76,6 +78,8 @@ def prepare_work(
             for path in checkpoints:
                 path.unlink()
             shutil.rmtree(folder / WINDOWS, ignore_errors=True)
+            # TensorBoard would draw the curves of both runs as one.
+            shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
     except OSError as error:
         raise OutputError(
             f"the work folder {folder} cannot be written: {error.strerror or error}; give another --work"

@@ -10,7 +10,7 @@ import click
 from engines.pack import Pack
 from offline.evaluation_output import hand_out, warn_of_seen_days
 from offline.predict import Progress
-from offline.stream_files import find_streams
+from offline.stream_files import find_streams, words_from_count
 from offline.stream_measures import BREATH_MEASURES, FALSE_MEASURES, HEADLINES, Measure
 from offline.streams import OVERALL, SliceScore, StreamEvaluation, evaluate_streams
 from realtime.config import DEFAULT_ORIGIN, Given, resolve
@@ -103,7 +103,8 @@ def _print(result: StreamEvaluation) -> None:
 
     signature = result.signature
     days = ", ".join(f"{count} {part}" for part, count in signature.days_by_part.items()) or "none stated"
-    click.echo(f"{signature.n_streams} streams, {signature.seconds / 60:.1f} min; days: {days}")
+    counted = words_from_count(signature.n_streams, signature.n_spliced)
+    click.echo(f"{counted}, {signature.seconds / 60:.1f} min; days: {days}")
     breathing = {one.stream.kind for one in result.streams if one.stream.truth}
     console = Console()
     still = {kind: score for kind, score in result.by_kind.items() if kind not in breathing}
@@ -114,7 +115,8 @@ def _print(result: StreamEvaluation) -> None:
         console.print(_by_slice(result.by_snr, HEADLINES[:4], "breath over noise"))
         if len(result.by_lookahead) > 1:
             console.print(_by_slice(result.by_lookahead, HEADLINES[:5], "seconds looked ahead"))
-        still["pauses of 3 s and more"] = result.overall
+        if result.overall.seconds_without_breath or not still:
+            still["pauses of 3 s and more"] = result.overall
     console.print(_by_slice(still, FALSE_MEASURES, "where nobody breathes"))
     warn_of_seen_days(signature.n_seen_days)
 

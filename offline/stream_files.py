@@ -20,6 +20,7 @@ class _Sidecar(msgspec.Struct):
     kind: str = UNKNOWN
     day: str | int | None = None
     snr_db: float | None = None
+    is_spliced: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Stream:
         kind: such as fast, slow, negative or silence; `unknown` where no sidecar says.
         day: recording day of the sound in it; None: not known.
         snr_db: level of breath over noise, dB; None: not known, or without noise.
+        is_spliced: whether it was put together from pieces, as `breath-offline compose` does it.
         checksum: SHA-256 (hex) of sound and labels.
     """
 
@@ -42,6 +44,7 @@ class Stream:
     kind: str = UNKNOWN
     day: str | None = None
     snr_db: float | None = None
+    is_spliced: bool = False
     checksum: str = ""
 
     @property
@@ -83,6 +86,14 @@ def find_streams(folder: Path) -> list[Stream]:
     return streams
 
 
+def words_from_count(n_streams: int, n_spliced: int) -> str:
+    """How many streams; what is spliced is called so, for it says less than a recording does."""
+    noun = "stream" if n_streams == 1 else "streams"
+    if n_spliced == n_streams:
+        return f"{n_streams} spliced {noun}"
+    return f"{n_streams} {noun}" + (f", {n_spliced} of them spliced" if n_spliced else "")
+
+
 def _stream(sound: Path) -> Stream:
     labels, sidecar = sound.with_suffix(".csv"), sound.with_suffix(".json")
     truth = tuple(sorted(read_labels(labels), key=lambda interval: interval.start_sample))
@@ -96,4 +107,6 @@ def _stream(sound: Path) -> Stream:
     with sound.open("rb") as content:
         digest.update(hashlib.file_digest(content, "sha256").digest())
     day = None if said.day is None else str(said.day)
-    return Stream(sound.stem, sound, truth, said.kind, day or None, said.snr_db, digest.hexdigest())
+    return Stream(
+        sound.stem, sound, truth, said.kind, day or None, said.snr_db, said.is_spliced, digest.hexdigest()
+    )

@@ -42,12 +42,15 @@ def draw_all(evaluation: StreamEvaluation) -> dict[str, bytes]:
         figures["typical"] = partial(timeline, ranked[len(ranked) // 2], "Typical")
         if len(ranked) > 1:
             figures["worst"] = partial(timeline, ranked[0], "Worst")
-        figures["noise"] = partial(scores_by_noise, evaluation)
-        figures["reliability"] = partial(reliability, evaluation)
+    # Of about one height, two by two.
     if any(len(result.delays_s) for result in evaluation.streams):
         figures["delays"] = partial(delays, evaluation)
+    if ranked:
+        figures["noise"] = partial(scores_by_noise, evaluation)
     if evaluation.by_day:
         figures["days"] = partial(scores_by_day, evaluation)
+    if ranked:
+        figures["reliability"] = partial(reliability, evaluation)
     return pngs_from_figures(figures)
 
 
@@ -163,7 +166,7 @@ def scores_by_day(evaluation: StreamEvaluation) -> Figure:
 def reliability(evaluation: StreamEvaluation) -> Figure:
     """How often the program is right where it says how sure it is; a calibrated one follows the diagonal."""
     breathing = ranked_streams(evaluation)
-    figure = Figure(figsize=(4.8, 5.6), layout="constrained")
+    figure = Figure(figsize=(5.6, 5.2), layout="constrained")
     axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
     for bins, measure, colour, word in (

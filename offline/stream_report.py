@@ -5,7 +5,10 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from offline.page import facts_html, figures_html, page_html, write_page
+from offline.stream_files import words_from_count
 from offline.stream_measures import BREATH_MEASURES, FALSE_MEASURES, HEADLINES, Measure
 from offline.stream_plots import draw_all, ranked_streams
 from offline.streams import OVERALL, SliceScore, StreamEvaluation
@@ -19,6 +22,8 @@ _CAPTIONS = {
     "reliability": "How often it is so, by the confidence: the phase within true phases, and what is shown.",
 }
 _WIDE = ("typical", "worst")
+_SPLICED = """
+Spliced streams are made of real sound, phase by phase, in an order and with pauses that are made up."""
 
 
 def write_report(evaluation: StreamEvaluation, folder: Path) -> Path:
@@ -35,12 +40,13 @@ def page_from_evaluation(evaluation: StreamEvaluation, images: Mapping[str, byte
     """The page, with the PNGs inside it; every name in it is escaped."""
     signature = evaluation.signature
     hop_s = signature.settings["hop_s"]
-    title = f"{signature.pack}: {signature.n_streams} streams, {signature.seconds / 60:.1f} minutes"
+    counted = words_from_count(signature.n_streams, signature.n_spliced)
+    title = f"{signature.pack}: {counted}, {signature.seconds / 60:.1f} minutes"
     wide = {name: image for name, image in images.items() if name in _WIDE}
     small = {name: image for name, image in images.items() if name not in _WIDE}
     body = f"""<p>The live path heard each stream from its start to its end, with an answer every {hop_s:g} s.
 What it showed is held against the truth of that moment. Days by the part of the pack's split they belong
-to: {html.escape(_days(evaluation))}.</p>
+to: {html.escape(_days(evaluation))}.{_SPLICED if signature.n_spliced else ""}</p>
 {_warning(evaluation)}
 {_breath_tables(evaluation)}
 <h2>Where nobody breathes</h2>
@@ -75,12 +81,26 @@ def _breath_tables(evaluation: StreamEvaluation) -> str:
         return "<p>No stream holds breath: there is nothing to follow, only false breaths to count.</p>"
     columns = _breathing_columns(evaluation)
     rest = [measure for measure in BREATH_MEASURES if measure not in HEADLINES]
-    return f"""{_measure_table(columns, HEADLINES)}
+    return f"""{_in_words(evaluation.overall.measures)}
+{_measure_table(columns, HEADLINES)}
 <p><small>Below each figure its 95 % interval: whole days drawn again
 {evaluation.signature.n_draws} times.</small></p>
 <details><summary>All other measures</summary>
 {_measure_table(columns, rest)}
 </details>"""
+
+
+def _in_words(measures: Mapping[str, float]) -> str:
+    """What the headlines say to somebody who does not know the measures; nothing if nothing was found."""
+    names = ("onset_recall", "onset_precision", "onset_delay_p50_s", "onset_delay_p90_s")
+    recall, precision, p50_s, p90_s = (measures[name] for name in names)
+    if np.isnan([recall, precision, p50_s, p90_s]).any():
+        return ""
+    return (
+        f"<p>Of 100 inhalations and exhalations, {100 * recall:.0f} are shown as what they are: half of them "
+        f"within {p50_s:.2f} s of their beginning, nine of ten within {p90_s:.2f} s. "
+        f"Of 100 that are shown, {100 * precision:.0f} are right.</p>"
+    )
 
 
 def _breathing_columns(evaluation: StreamEvaluation) -> dict[str, SliceScore]:
@@ -123,7 +143,7 @@ def _cell(score: SliceScore, measure: Measure) -> str:
 def _false_table(evaluation: StreamEvaluation) -> str:
     breathing = {result.stream.kind for result in ranked_streams(evaluation)}
     rows = {kind: score for kind, score in evaluation.by_kind.items() if kind not in breathing}
-    if evaluation.overall.n_streams:
+    if evaluation.overall.seconds_without_breath or not rows:
         rows["pauses of 3 s and more between breaths"] = evaluation.overall
     sizes = {name: _size(score.n_streams, score.seconds_without_breath) for name, score in rows.items()}
     return _slice_table(rows, sizes, "sound", FALSE_MEASURES)
@@ -131,7 +151,13 @@ def _false_table(evaluation: StreamEvaluation) -> str:
 
 def _parts(evaluation: StreamEvaluation) -> str:
     sections = []
-    for word, slices in (("noise", evaluation.by_snr), ("day", evaluation.by_day)):
+    lookaheads = {f"{name} s": score for name, score in evaluation.by_lookahead.items()}
+    for word, slices in (
+        ("noise", evaluation.by_snr),
+        ("day", evaluation.by_day),
+        # One alone is what all the other tables are of.
+        ("lookahead", lookaheads if evaluation.overall.n_streams and len(lookaheads) > 1 else {}),
+    ):
         if slices:
             sizes = {name: _size(score.n_streams, score.seconds) for name, score in slices.items()}
             sections.append(f"<h2>By {word}</h2>\n{_slice_table(slices, sizes, word, HEADLINES)}")

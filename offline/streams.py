@@ -34,6 +34,7 @@ class StreamSignature:
         pack_sha256: hash of its manifest.
         streams: fingerprint of the sounds and labels.
         n_streams: streams replayed.
+        n_spliced: of these, put together from pieces.
         seconds: their length, s.
         days_by_part: days of the streams, by the part of the pack's split they belong to, `unknown` for none.
         settings: of the live path, as it was run.
@@ -49,6 +50,7 @@ class StreamSignature:
     pack_sha256: str
     streams: str
     n_streams: int
+    n_spliced: int
     seconds: float
     days_by_part: dict[str, int]
     settings: dict[str, Any]
@@ -210,6 +212,7 @@ def evaluate_streams(
         pack_sha256=pack.sha256,
         streams=hashlib.sha256(repr([(one.name, one.checksum) for one in streams]).encode()).hexdigest(),
         n_streams=len(streams),
+        n_spliced=sum(stream.is_spliced for stream in streams),
         seconds=float(sum(result.tally.seconds for result in results[0])),
         days_by_part={part: parts.count(part) for part in sorted(set(parts))},
         settings=asdict(settings),

@@ -84,6 +84,7 @@ def write_stream_set(
     for name, settings, stream in _streams(wanted, material, negatives):
         sidecar = {
             "name": name,
+            "is_spliced": True,
             **stream.parameters,
             "part": wanted.part,
             "set_seed": wanted.seed,

@@ -9,7 +9,7 @@ from engines.errors import ConfigError, LabelsError, OutputError
 from engines.spec import NARROWBAND, FeatureSpec
 from offline.checkpoint import save_checkpoint
 from offline.clips import ClipSet
-from offline.resume import WINDOWS, checkpoint_path, prepare_work, require_same_run, run_key
+from offline.resume import TENSORBOARD, WINDOWS, checkpoint_path, prepare_work, require_same_run, run_key
 from offline.settings import TrainSettings
 from offline.split import split_by_day
 
@@ -56,10 +56,12 @@ def test_the_same_training_goes_on(work, key):
     require_same_run(checkpoint_path(work, "cnn8"), key)
 
 
-def test_a_restart_deletes_checkpoints_and_live_windows_and_nothing_else(work, key):
+def test_a_restart_deletes_checkpoints_live_windows_and_curves_and_nothing_else(work, key):
     write(work, "vgg", {"run": {}, "history": []})
     (work / WINDOWS / "epoch-00").mkdir(parents=True)
     (work / WINDOWS / "epoch-00" / "windows.json").write_text("{}")
+    (work / TENSORBOARD).mkdir()
+    (work / TENSORBOARD / "events.out.tfevents.1").write_bytes(b"")
     (work / "notes.txt").write_text("")
     prepare(work, key, is_restarted=True)
     assert [path.name for path in work.iterdir()] == ["notes.txt"]

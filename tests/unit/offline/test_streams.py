@@ -102,6 +102,7 @@ def test_a_stream_needs_no_sidecar(tmp_path):
     write_stream(tmp_path, "plain", np.zeros(100), [])
     (stream,) = find_streams(tmp_path)
     assert (stream.kind, stream.day, stream.snr_db) == ("unknown", None, None)
+    assert not stream.is_spliced
 
 
 def test_what_cannot_be_used_is_named(folder, tmp_path):
@@ -291,6 +292,29 @@ def test_days_of_training_are_counted(evaluation, folder, pack):
     assert "1 of these days were used to train or tune the pack" in words
 
 
+@pytest.mark.parametrize(
+    ("n_spliced", "counted"),
+    [(0, "5 streams"), (2, "5 streams, 2 of them spliced"), (5, "5 spliced streams")],
+)
+def test_what_is_spliced_is_called_so(evaluation, n_spliced, counted):
+    signature = replace(evaluation.signature, n_spliced=n_spliced)
+    words = " ".join(Page(page_from_evaluation(replace(evaluation, signature=signature), {})).words)
+    assert f": {counted}, 0.5 minutes" in words
+    assert ("an order and with pauses that are made up" in words) == (n_spliced > 0)
+    assert "continuous" not in words
+
+
+def test_several_lookaheads_are_rows_of_the_page(evaluation):
+    assert list(evaluation.by_lookahead) == ["0"]
+    alone = " ".join(Page(page_from_evaluation(evaluation, {})).words)
+    assert "By lookahead" not in alone
+    both = replace(evaluation, by_lookahead={"0": evaluation.overall, "0.3": evaluation.by_kind["fast"]})
+    words = " ".join(Page(page_from_evaluation(both, {})).words)
+    after = words[words.index("By lookahead") :]
+    assert after.index("0 s") < after.index("0.3 s")
+    assert f"{evaluation.by_kind['fast'].measures['onset_f1']:.3f}" in after
+
+
 class Page(HTMLParser):
     VOID = ("meta", "img")
 
@@ -326,9 +350,27 @@ def test_the_page_needs_nothing_else_and_says_what_was_measured(evaluation, tmp_
     assert f"{evaluation.overall.measures['macro_f1_live']:.3f}" in words
     low, high = evaluation.overall.intervals["onset_f1"]
     assert f"{low:.3f} to {high:.3f}" in words
+    overall = evaluation.overall.measures
+    assert f"Of 100 inhalations and exhalations, {100 * overall['onset_recall']:.0f} are shown" in words
+    assert f"within {overall['onset_delay_p90_s']:.2f} s. Of 100 that are shown" in words
     for expected in ("negative", "silence", "20190102", "25 dB and more", evaluation.signature.streams):
         assert expected in words
     assert "nan" not in text.lower().split("signature")[0].split("base64")[0]
+
+
+@pytest.mark.parametrize(("seconds", "has_row"), [(0.0, False), (3.0, True)])
+def test_long_pauses_are_a_row_where_there_are_any(evaluation, seconds, has_row):
+    overall = replace(evaluation.overall, seconds_without_breath=seconds)
+    words = " ".join(Page(page_from_evaluation(replace(evaluation, overall=overall), {})).words)
+    assert ("pauses of 3 s and more" in words) == has_row
+
+
+def test_where_nothing_was_found_no_sentence_says_how_late(evaluation):
+    mute = {**evaluation.overall.measures, "onset_delay_p50_s": float("nan")}
+    page = page_from_evaluation(replace(evaluation, overall=replace(evaluation.overall, measures=mute)), {})
+    words = " ".join(Page(page).words)
+    assert "Of 100" not in words
+    assert "macro-F1 live" in words
 
 
 def test_names_are_words_and_never_markup(evaluation, tmp_path):

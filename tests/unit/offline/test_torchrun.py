@@ -16,10 +16,10 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 # The features' graph takes most of an export's time; it is that of another test.
 SCRIPT = """
-import hashlib, os, sys
+import functools, hashlib, os, sys
 from pathlib import Path
 import torch
-from offline import export, train
+from offline import export, train, train_options
 from offline.cli import main
 
 torch.set_num_threads(1)
@@ -36,16 +36,30 @@ def watched(name, *arguments, **options):
     return trained
 
 train.train_network = watched
-main(sys.argv[3:], prog_name="breath-offline")
+# As few windows as there can be.
+train_options.LiveSettings = functools.partial(
+    train_options.LiveSettings, validation_windows=64, stream_s=10.0
+)
+# Workers that compute features begin by reading this script again.
+if __name__ == "__main__":
+    main(sys.argv[3:], prog_name="breath-offline")
 """
 
 
 @pytest.mark.timeout(600)
-def test_two_processes_train_one_pack(exported_pack, shared_clip_folder, tmp_path):
+@pytest.mark.parametrize("is_live", [False, True], ids=["clips", "live windows"])
+def test_two_processes_train_one_pack(
+    exported_pack, shared_clip_folder, breath_clips, negatives_folder, tmp_path, is_live
+):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     out = tmp_path / "together"
-    training = ["train", "--data", shared_clip_folder, "--out", out, "--epochs", 1, "--batch-size", 8]
+    training = ["train", "--out", out, "--epochs", 1]
+    if is_live:
+        training += ["--data", breath_clips.root, "--batch-size", 32]
+        training += ["--live", "--negatives", negatives_folder, "--windows", 64]
+    else:
+        training += ["--data", shared_clip_folder, "--batch-size", 8]
     command = [
         *[sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2],
         *[script, tmp_path, exported_pack.path / "features.onnx", *training, "--precision", "fp32"],
@@ -70,6 +84,8 @@ def test_two_processes_train_one_pack(exported_pack, shared_clip_folder, tmp_pat
     assert len(read_values(work / "cnn8.safetensors")["history"]) == 1
     pack = load_pack(out)
     assert pack.has_graphs
+    assert {network.n_outputs for network in pack.manifest.networks} == {2 if is_live else 1}
+    assert not (work / "windows").exists()
     assert {path.name for path in tmp_path.iterdir()} >= {"together", "together.training"}
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     kept = load_file(work / "cnn8.safetensors")

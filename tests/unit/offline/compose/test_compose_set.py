@@ -12,6 +12,7 @@ from offline.compose.composer import Composer
 from offline.compose.material import Material
 from offline.compose.settings import ComposeSettings
 from offline.split import PARTS, split_by_day
+from offline.stream_files import find_streams
 from realtime.labels import read_labels
 
 DAYS = tuple(f"2019010{number}" for number in range(1, 7))
@@ -53,6 +54,7 @@ def test_files_hold_the_stream_that_their_sidecar_tells_of(run, tmp_path, clip_s
     material = Material.read(ClipSet.read(clip_set_folder))
     for name, told in sidecars(out).items():
         assert told["kind"] == "slow"
+        assert told["is_spliced"] is True
         assert told["snr_db"] == 10
         assert f"-{told['day']}-" in name
         assert told["versions"]["numpy"] == np.__version__
@@ -114,6 +116,7 @@ def test_streams_without_breath_and_one_of_silence(run, tmp_path, negatives_fold
     told = sidecars(out)
     assert told["silence-000"]["kind"] == "silence"
     assert told["negative-000"]["kind"] == "negative"
+    assert all(stream.is_spliced for stream in find_streams(out))
 
 
 def test_days_with_too_few_clips_are_named(run, tmp_path, clip_set_folder):
