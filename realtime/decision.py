@@ -51,6 +51,8 @@ class DecisionSettings:
         presence_weight: exponent of the likelihood of breath.
         breath_share: share of instants with breath in what the networks were trained on.
         margin: another phase is shown once it is this much more probable than the shown one, 0-1.
+        confidence_weight: exponent of the odds of what is shown: the filter takes overlapping windows for
+            more than they are, and is surer than it is right.
         lengths: what is believed of the lengths of phases.
     """
 
@@ -58,6 +60,7 @@ class DecisionSettings:
     presence_weight: float = 1.2
     breath_share: float = 0.7
     margin: float = 0.2
+    confidence_weight: float = 0.36
     lengths: LengthSettings = field(default_factory=LengthSettings)
 
 
@@ -113,7 +116,7 @@ class DecisionState:
 
 @dataclass(frozen=True)
 class Decided:
-    """What is shown after one window: the phase, its probability (0-1), and the event if it just changed."""
+    """What is shown after one window: the phase, how sure that is (0-1), and the event if it just changed."""
 
     phase: Phase
     confidence: float
@@ -143,13 +146,19 @@ def advance(
     after = replace(state, belief=belief, recent=recent, end_sample=end_sample)
     best = max(_PHASES, key=prob.__getitem__)
     if best is state.shown or prob[best] - prob[state.shown] < settings.margin:
-        return after, Decided(state.shown, min(1.0, prob[state.shown]), None)
+        return after, Decided(state.shown, _confidence(prob[state.shown], settings), None)
     hop_samples = round(hop_s * RATE_HZ)
     age = int(meant[_ROWS[best]].sum(axis=0).argmax()) + len(recent) - 1
     onset = max(state.shown_onset, end_sample - age * hop_samples, 0)
-    confidence = min(1.0, prob[best])
+    confidence = _confidence(prob[best], settings)
     event = PhaseEvent(best, onset, end_sample, confidence)
     return _changed(after, event, settings.lengths), Decided(best, confidence, event)
+
+
+def _confidence(prob: float, settings: DecisionSettings) -> float:
+    """Of the filter's probability of what is shown; 0-1, where it is a half it stays so."""
+    sure, unsure = (max(0.0, share) ** settings.confidence_weight for share in (prob, 1 - prob))
+    return sure / (sure + unsure)
 
 
 def _aged(belief: Matrix, lengths: Lengths) -> Matrix:

@@ -20,6 +20,7 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "decision.presence_weight": (0, 10, ""),
     "decision.breath_share": (0.01, 0.99, ""),
     "decision.margin": (0, 0.99, ""),
+    "decision.confidence_weight": (0, 10, ""),
     "decision.lengths.pause_after_inhale": (0.01, 0.99, ""),
     "decision.lengths.pause_after_exhale": (0.01, 0.99, ""),
     "decision.lengths.repeat_share": (0, 0.99, ""),

@@ -205,7 +205,7 @@ def _transitions(lengths):
 @pytest.mark.parametrize("n_ahead", [0, 1, 3])
 def test_what_is_shown_is_the_posterior_of_all_paths(n_ahead):
     """The same sum by forward and backward passes over a matrix of all pairs of state and age."""
-    hop, settings = RATE_HZ // 2, replace(SETTINGS, margin=0.0)
+    hop, settings = RATE_HZ // 2, replace(SETTINGS, margin=0.0, confidence_weight=1.0)
     evidence = np.random.default_rng(2).uniform(0.02, 0.98, (24, 2))
     initial = DecisionState.initial(settings, hop, n_ahead * hop / RATE_HZ)
     _, decisions = heard(evidence, settings, hop, n_ahead * hop / RATE_HZ)
@@ -236,6 +236,18 @@ def test_what_is_shown_is_the_posterior_of_all_paths(n_ahead):
         }
         assert decided.phase is max(prob, key=prob.__getitem__)
         assert decided.confidence == pytest.approx(prob[decided.phase], rel=1e-9)
+
+
+def test_confidence_draws_the_odds_together_and_changes_nothing_else():
+    evidence = np.random.default_rng(3).uniform(0.05, 0.95, (60, 2))
+    (_, plain), (_, drawn) = (
+        heard(evidence, replace(SETTINGS, confidence_weight=weight)) for weight in (1.0, 0.25)
+    )
+    for one, other in zip(plain, drawn, strict=True):
+        odds, its_odds = (found.confidence / (1 - found.confidence) for found in (one, other))
+        assert its_odds == pytest.approx(odds**0.25, rel=1e-6)
+        assert other.phase is one.phase
+        assert (other.event is None) == (one.event is None)
 
 
 def _median_s(lengths: Lengths, state: int) -> float:
