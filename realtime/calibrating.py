@@ -35,7 +35,7 @@ class Calibrating:
             self._tell(f"the gate stays at {self._pipeline.gate_dbfs:.1f} dB: {error}")
             return False
         if found is not None:
-            self._pipeline.gate_dbfs = found.gate_dbfs
+            self._pipeline.set_gate(found.gate_dbfs, found.noise_dbfs)
             self._tell(
                 f"quiet {found.noise_dbfs:.1f} dB, breath {found.breath_dbfs:.1f} dB: the gate is "
                 f"{found.gate_dbfs:.1f} dB until this ends; breath-live calibrate keeps one"

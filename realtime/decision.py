@@ -157,7 +157,8 @@ def advance(
 
 def _confidence(prob: float, settings: DecisionSettings) -> float:
     """Of the filter's probability of what is shown; 0-1, where it is a half it stays so."""
-    sure, unsure = (max(0.0, share) ** settings.confidence_weight for share in (prob, 1 - prob))
+    sure: float = max(0.0, prob) ** settings.confidence_weight
+    unsure: float = max(0.0, 1 - prob) ** settings.confidence_weight
     return sure / (sure + unsure)
 
 

@@ -122,12 +122,12 @@ class Pipeline:
 
     @property
     def gate_dbfs(self) -> float:
-        """See `PresenceSettings`; may be set at any time between two blocks."""
+        """See `PresenceSettings`."""
         return self._settings.presence.gate_dbfs
 
-    @gate_dbfs.setter
-    def gate_dbfs(self, gate_dbfs: float) -> None:
-        gated = replace(self._settings.presence, gate_dbfs=gate_dbfs)
+    def set_gate(self, gate_dbfs: float, noise_dbfs: float) -> None:
+        """Set the gate, and the noise of the room that belongs to it, at any time between two blocks."""
+        gated = replace(self._settings.presence, gate_dbfs=gate_dbfs, noise_dbfs=noise_dbfs)
         self._settings = replace(self._settings, presence=gated)
 
     def take_notices(self) -> list[str]:

@@ -17,6 +17,7 @@ _TAPER = np.hanning(LEVEL_SAMPLES)
 _TAPER_POWER = (_TAPER**2).sum()
 _SUREST = 1e-4
 _MOST_LOG_ODDS = 30.0
+_MOST_UNHEARD_S = 1.0
 _FREQS_HZ = np.fft.rfftfreq(LEVEL_SAMPLES, 1 / RATE_HZ)
 
 
@@ -28,6 +29,9 @@ class PresenceSettings:
         gate_dbfs: what is softer than this is no breath, dB re a full-scale square wave.
         below_peak_db: this much below the loudest sound of late, the level speaks neither for breath nor
             against it, dB.
+        noise_dbfs: the noise of the room when the gate was set, dB. By as much as the floor, the softest
+            sound of late, is above it now, the gate is raised. At 0 dB, where it cannot be, the gate stays.
+        floor_rise_db_per_s: how fast the floor follows a room that gets louder, dB/s.
         peak_decay_db_per_s: how fast that loudest sound is forgotten, dB/s.
         log_odds_per_db: how much each dB above or below that speaks for or against breath, beside networks
             that tell breath from other sounds.
@@ -36,6 +40,8 @@ class PresenceSettings:
     """
 
     gate_dbfs: float = -75.0
+    noise_dbfs: float = 0.0
+    floor_rise_db_per_s: float = 0.3
     below_peak_db: float = 8.0
     peak_decay_db_per_s: float = 1.0
     log_odds_per_db: float = 0.1
@@ -45,15 +51,16 @@ class PresenceSettings:
 
 @dataclass(frozen=True)
 class PresenceState:
-    """What is remembered: the loudest level of late, and when it was last fed."""
+    """What is remembered: the loudest and the softest level of late, and when it was last fed."""
 
     peak_dbfs: float
+    floor_dbfs: float
     end_sample: int
 
     @classmethod
     def initial(cls) -> Self:
         """Nothing heard yet."""
-        return cls(peak_dbfs=SILENCE_DBFS, end_sample=0)
+        return cls(peak_dbfs=SILENCE_DBFS, floor_dbfs=SILENCE_DBFS, end_sample=0)
 
 
 def level_from_window(window: NDArray[np.float32], highest_hz: float) -> float:
@@ -91,8 +98,11 @@ def advance(
     elapsed_s = (end_sample - state.end_sample) / RATE_HZ
     decayed_dbfs = state.peak_dbfs - settings.peak_decay_db_per_s * elapsed_s
     peak_dbfs = max(SILENCE_DBFS, level_dbfs, decayed_dbfs)
-    after = PresenceState(peak_dbfs, end_sample)
-    if level_dbfs <= settings.gate_dbfs:
+    # A gap says nothing of the room, and digital silence, which a computer makes, as little.
+    risen_dbfs = state.floor_dbfs + settings.floor_rise_db_per_s * min(elapsed_s, _MOST_UNHEARD_S)
+    floor_dbfs = max(settings.noise_dbfs, min(level_dbfs, risen_dbfs))
+    after = PresenceState(peak_dbfs, floor_dbfs, end_sample)
+    if level_dbfs <= settings.gate_dbfs + floor_dbfs - settings.noise_dbfs:
         return after, 0.0
     from_peak_db = level_dbfs - peak_dbfs
     if prob_breath is None:

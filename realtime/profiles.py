@@ -50,6 +50,7 @@ def save_profile(device_name: str, calibration: Calibration, at: datetime.dateti
         f"breath_dbfs = {calibration.breath_dbfs:.1f}\n"
         "\n[settings.presence]\n"
         f"gate_dbfs = {calibration.gate_dbfs:.1f}\n"
+        f"noise_dbfs = {calibration.noise_dbfs:.1f}\n"
     )
     draft = path.with_suffix(f".{os.getpid()}.tmp")
     try:

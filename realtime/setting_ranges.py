@@ -11,6 +11,8 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "block_samples": (1, 10_000_000, " samples"),
     "seed": (0, 2**63 - 1, ""),
     "presence.gate_dbfs": (-120, 0, " dB"),
+    "presence.noise_dbfs": (-120, 0, " dB"),
+    "presence.floor_rise_db_per_s": (0, 100, " dB/s"),
     "presence.below_peak_db": (0, 120, " dB"),
     "presence.peak_decay_db_per_s": (0, 100, " dB/s"),
     "presence.log_odds_per_db": (0, 10, ""),

@@ -126,3 +126,30 @@ def test_the_loudest_sound_is_never_softer_than_the_newest(levels_dbfs, last_dbf
     for k, level_dbfs in enumerate([*levels_dbfs, last_dbfs]):
         state, _ = advance(state, level_dbfs, 0.5, RATE_HZ + k * HOP, SETTINGS)
     assert last_dbfs <= state.peak_dbfs <= max([*levels_dbfs, last_dbfs])
+
+
+def gates(levels_dbfs, settings):
+    """Which of the levels, one a hop, pass."""
+    return [prob > 0 for prob in after(levels_dbfs, 0.9, settings)]
+
+
+def breathing(room_dbfs):
+    """Ten breaths, each of two seconds, with half a second of the room between them."""
+    return ([room_dbfs + 20.0] * 20 + [room_dbfs] * 5) * 10
+
+
+def test_after_a_calibration_the_gate_rises_with_the_room_and_falls_with_it():
+    settings = PresenceSettings(gate_dbfs=-50.0, noise_dbfs=-60.0, floor_rise_db_per_s=0.5)
+    fan, quiet = [-45.0] * 400, [-60.0] * 10
+    passed = gates([*breathing(-60.0), *fan, *breathing(-45.0), *quiet, *breathing(-60.0)], settings)
+    assert sum(passed[:250]) == 200
+    # Half a dB a second: it is as loud as the gate after ten.
+    assert all(passed[250:345])
+    assert not any(passed[355:650])
+    assert sum(passed[650:900]) == 200
+    assert not any(passed[900:910])
+    assert sum(passed[910:]) == 200
+
+
+def test_without_a_calibration_the_gate_stays():
+    assert all(gates([-50.0] * 3000, PresenceSettings(gate_dbfs=-60.0)))

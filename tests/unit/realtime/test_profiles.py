@@ -156,11 +156,10 @@ def test_a_profile_is_found_by_the_name_of_its_device():
         path = save_profile(name, Calibration(-60.0 + k, -30.0), AT)
         assert path == profile_path(name)
     for k, name in enumerate(NAMES):
-        given = read_profile(name)
-        assert given == {
-            "presence.gate_dbfs": Given(
-                Calibration(-60.0 + k, -30.0).gate_dbfs, f"profile {profile_path(name)}"
-            )
+        origin = f"profile {profile_path(name)}"
+        assert read_profile(name) == {
+            "presence.gate_dbfs": Given(Calibration(-60.0 + k, -30.0).gate_dbfs, origin),
+            "presence.noise_dbfs": Given(-60.0 + k, origin),
         }
     assert read_profile("another") == {}
     assert len({profile_path(name) for name in NAMES}) == len(NAMES)
@@ -177,7 +176,8 @@ def test_a_profile_comes_before_defaults_and_after_everything_else():
     said = completed(resolve({}, environment={"BREATH_PRESENCE_GATE_DBFS": "-44"}), profile)
     assert said.config.presence.gate_dbfs == -44.0
     assert said.origins["presence.gate_dbfs"] == "BREATH_PRESENCE_GATE_DBFS"
-    assert said.config == resolve({"presence.gate_dbfs": Given(-44.0, "--set")}, environment={}).config
+    both = {"presence.gate_dbfs": Given(-44.0, "--set"), "presence.noise_dbfs": Given(-60.0, "--set")}
+    assert said.config == resolve(both, environment={}).config
 
 
 @pytest.mark.usefixtures("clean_environment")
