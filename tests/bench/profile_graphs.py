@@ -3,7 +3,7 @@
 python tests/bench/profile_graphs.py [--pack default] [--runs 200] [--top 8]
 
 Medians over the runs of what ONNX Runtime's own profiler says of every kernel, by kind of kernel, as tables
-in Markdown. Profiling costs a few per cent itself; `breath-offline benchmark` says what a window really takes.
+in Markdown. Profiling costs a few per cent itself; `breath-offline benchmark` says what a window takes.
 """
 
 import argparse
