@@ -34,8 +34,11 @@ engine_option = click.option(
 
 
 def pack_for_clips(name: str) -> str:
-    """The pack that `--pack` means where clips are judged and not live sound."""
-    return "clips" if name == "default" else name
+    """The pack that `--pack` means where clips are judged, at which the one for live sound is no good."""
+    from engines.pack import SHIPPED_PACKS
+
+    is_default = name == "default" or Path(name).expanduser().resolve() == SHIPPED_PACKS["default"].resolve()
+    return "clips" if is_default else name
 
 
 def need_workshop(*modules: str) -> None:

@@ -10,7 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from engines.errors import AudioFileError, BreathError, ConfigError, EngineMissingError, PackError
+from engines.pack import SHIPPED_PACKS
 from offline.cli import main
+from offline.cli_options import pack_for_clips
 from realtime.cli_errors import BreathGroup
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -216,3 +218,10 @@ def test_ctrl_c_exits_with_130_and_without_a_traceback():
     _, error = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
     assert error == "breath-test: interrupted\n"
+
+
+def test_where_clips_are_judged_the_default_is_the_pack_for_clips_by_path_too(tmp_path):
+    assert pack_for_clips("default") == "clips"
+    assert pack_for_clips(str(SHIPPED_PACKS["default"])) == "clips"
+    assert pack_for_clips(str(tmp_path)) == str(tmp_path)
+    assert pack_for_clips("clips") == "clips"
