@@ -35,6 +35,8 @@ def symmetric_graph(graph: bytes) -> bytes:
                     np.float32
                 )
                 continue
+            if node.op_type == "QuantizeLinear" and _begins_at_zero(values[node.input[2]]):
+                nodes.append(_rectified(node))
             _make_symmetric(node, values)
         nodes.append(node)
     used = {name for node in nodes for name in node.input}
@@ -49,6 +51,18 @@ def symmetric_graph(graph: bytes) -> bytes:
         raise _foreign(str(error)) from error
     serialised: bytes = model.SerializeToString()
     return serialised
+
+
+def _begins_at_zero(zero: np.ndarray) -> bool:
+    return zero.dtype == np.uint8 and zero.ndim == 0 and not zero.any()
+
+
+def _rectified(node: NodeProto) -> NodeProto:
+    """Put back the ReLU that the quantiser left out, because uint8 cuts off what is negative by itself."""
+    positive = f"{node.output[0]}_positive"
+    activation = onnx.helper.make_node("Relu", [node.input[0]], [positive], name=f"{node.name}_relu")
+    node.input[0] = positive
+    return activation
 
 
 def _make_symmetric(node: NodeProto, values: dict[str, np.ndarray]) -> None:

@@ -37,9 +37,10 @@ def watched(name, *arguments, **options):
 
 train.train_network = watched
 # As few windows as there can be.
-train_options.LiveSettings = functools.partial(
-    train_options.LiveSettings, validation_windows=64, stream_s=10.0
-)
+if "--live" in sys.argv:
+    train_options.LiveSettings = functools.partial(
+        train_options.LiveSettings, validation_windows=64, stream_s=10.0
+    )
 # Workers that compute features begin by reading this script again.
 if __name__ == "__main__":
     main(sys.argv[3:], prog_name="breath-offline")
