@@ -7,9 +7,10 @@ outside of what float16 can tell apart.
 
 import numpy as np
 import onnx
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper
 
 from engines.errors import EngineError
+from offline.graph_parts import checked_bytes, replace_nodes, stored_values
 
 _ELEMENTWISE = frozenset({"Sub", "Add", "Mul", "Div", "Clip"})
 _RAW_INPUT = "scalars"
@@ -25,7 +26,7 @@ def half_graph(graph: bytes) -> bytes:
     """
     model = onnx.load_from_string(graph)
     inner = model.graph
-    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in inner.initializer}
+    values = stored_values(inner)
     nodes = [node for node in inner.node if not _is_stored_half(node, values)]
     raw = {_RAW_INPUT}
     halves: dict[str, str] = {}
@@ -51,20 +52,14 @@ def half_graph(graph: bytes) -> bytes:
     for node in converted:
         node.output[:] = [f"{name}_as_half" if name == output else name for name in node.output]
     converted.append(helper.make_node("Cast", [f"{output}_as_half"], [output], to=TensorProto.FLOAT))
-    used = {name for node in converted for name in node.input}
-    del inner.node[:], inner.initializer[:], inner.value_info[:]
-    inner.node.extend(converted)
-    inner.initializer.extend(
-        numpy_helper.from_array(value, name) for name, value in values.items() if name in used
+    replace_nodes(inner, converted, values)
+    return checked_bytes(model, _refusal)
+
+
+def _refusal(reason: str) -> EngineError:
+    return EngineError(
+        f"the graph cannot be converted to float16: {reason}. Use --precision fp32, and please report it"
     )
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise EngineError(
-            f"the graph cannot be converted to float16: {error}. Use --precision fp32, and please report it"
-        ) from error
-    serialised: bytes = model.SerializeToString()
-    return serialised
 
 
 def _is_stored_half(node: NodeProto, values: dict[str, np.ndarray]) -> bool:

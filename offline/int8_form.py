@@ -1,9 +1,10 @@
 """Rewrite a graph so that what lies between its convolutions can stay in INT8; the values are the same."""
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper
+
+from offline.graph_parts import replace_nodes, stored_values
 
 _DEFAULT_EPSILON = 1e-5
 
@@ -20,7 +21,7 @@ def with_convolved_normalisation(model: ModelProto) -> ModelProto:
         model: changed in place, and returned.
     """
     graph = model.graph
-    values = {tensor.name: tensor for tensor in graph.initializer}
+    values = stored_values(graph)
     makers = {output: node for node in graph.node for output in node.output}
     users: dict[str, list[NodeProto]] = {}
     for node in graph.node:
@@ -36,19 +37,14 @@ def with_convolved_normalisation(model: ModelProto) -> ModelProto:
                 pool = after[0]
                 pooled, pool.input[0] = pool.output[0], node.input[0]
                 pool.output[0] = f"{pooled}_before_normalisation"
-                postponed[pool.name] = _depthwise(graph, node.name, pool.output[0], pooled, scale, shift)
+                postponed[pool.name] = _depthwise(values, node.name, pool.output[0], pooled, scale, shift)
             else:
-                nodes.append(_depthwise(graph, node.name, node.input[0], node.output[0], scale, shift))
+                nodes.append(_depthwise(values, node.name, node.input[0], node.output[0], scale, shift))
         else:
             nodes.append(node)
         if node.name in postponed:
             nodes.append(postponed.pop(node.name))
-    del graph.node[:]
-    graph.node.extend(nodes)
-    used = {name for node in nodes for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+    replace_nodes(graph, nodes, values)
     return model
 
 
@@ -63,19 +59,17 @@ def _follows_convolution(node: NodeProto, makers: dict[str, NodeProto]) -> bool:
 
 
 def _affine(
-    node: NodeProto, values: dict[str, onnx.TensorProto]
+    node: NodeProto, values: dict[str, np.ndarray]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What a normalisation multiplies each channel by, and what it adds then."""
-    gamma, beta, mean, variance = (
-        numpy_helper.to_array(values[name]).astype(np.float64) for name in node.input[1:5]
-    )
+    gamma, beta, mean, variance = (values[name].astype(np.float64) for name in node.input[1:5])
     epsilon = next((field.f for field in node.attribute if field.name == "epsilon"), _DEFAULT_EPSILON)
     scale = gamma / np.sqrt(variance + epsilon)
     return scale.astype(np.float32), (beta - mean * scale).astype(np.float32)
 
 
 def _depthwise(
-    graph: onnx.GraphProto,
+    values: dict[str, np.ndarray],
     name: str,
     source: str,
     target: str,
@@ -83,9 +77,7 @@ def _depthwise(
     shift: NDArray[np.float32],
 ) -> NodeProto:
     weight, bias = f"{name}_scale", f"{name}_shift"
-    graph.initializer.extend(
-        [numpy_helper.from_array(scale.reshape(-1, 1, 1, 1), weight), numpy_helper.from_array(shift, bias)]
-    )
+    values |= {weight: scale.reshape(-1, 1, 1, 1), bias: shift}
     return helper.make_node(
         "Conv",
         [source, weight, bias],

@@ -7,9 +7,10 @@ sound and is known from the scales: nothing is calibrated anew, and packs withou
 
 import numpy as np
 import onnx
-from onnx import NodeProto, numpy_helper
+from onnx import NodeProto
 
 from engines.errors import EngineError
+from offline.graph_parts import checked_bytes, replace_nodes, stored_values
 
 _LARGEST_UINT8, _LARGEST_INT8 = 255, 127
 _QUANTISING = frozenset({"QuantizeLinear", "DequantizeLinear"})
@@ -23,7 +24,7 @@ def symmetric_graph(graph: bytes) -> bytes:
     """
     model = onnx.load_from_string(graph)
     inner = model.graph
-    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in inner.initializer}
+    values = stored_values(inner)
     nodes: list[NodeProto] = []
     for node in inner.node:
         if node.op_type in _QUANTISING:
@@ -39,18 +40,8 @@ def symmetric_graph(graph: bytes) -> bytes:
                 nodes.append(_rectified(node))
             _make_symmetric(node, values)
         nodes.append(node)
-    used = {name for node in nodes for name in node.input}
-    del inner.node[:], inner.initializer[:], inner.value_info[:]
-    inner.node.extend(nodes)
-    inner.initializer.extend(
-        numpy_helper.from_array(value, name) for name, value in values.items() if name in used
-    )
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise _foreign(str(error)) from error
-    serialised: bytes = model.SerializeToString()
-    return serialised
+    replace_nodes(inner, nodes, values)
+    return checked_bytes(model, _foreign)
 
 
 def _begins_at_zero(zero: np.ndarray) -> bool:

@@ -1,0 +1,47 @@
+"""What every rewriting of an ONNX graph ends with: other nodes, the tensors that they use, and a check."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+import onnx
+from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
+
+from engines.errors import EngineError
+
+
+def stored_values(graph: GraphProto) -> dict[str, np.ndarray]:
+    """The tensors that are stored in a graph, by name."""
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+
+
+def replace_nodes(graph: GraphProto, nodes: Iterable[NodeProto], values: Mapping[str, np.ndarray]) -> None:
+    """Give a graph other nodes, and those of the values that they use.
+
+    Args:
+        graph: changed in place.
+        nodes: in an order in which they can run.
+        values: by name; what no node uses is left out.
+    """
+    kept = list(nodes)
+    used = {name for node in kept for name in node.input}
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(kept)
+    graph.initializer.extend(
+        numpy_helper.from_array(value, name) for name, value in values.items() if name in used
+    )
+
+
+def checked_bytes(model: ModelProto, refusal: Callable[[str], EngineError]) -> bytes:
+    """A model whose types have changed, checked from its inputs on, and serialised.
+
+    Args:
+        model: what was inferred of it before is dropped.
+        refusal: the error to raise, from what is wrong.
+    """
+    del model.graph.value_info[:]
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise refusal(str(error)) from error
+    serialised: bytes = model.SerializeToString()
+    return serialised
