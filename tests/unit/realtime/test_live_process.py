@@ -223,16 +223,7 @@ def test_keys_mark_pause_mute_and_quit_and_the_terminal_is_given_back(tmp_path):
     events = tmp_path / "events.jsonl"
     ours, theirs = pty.openpty()
     before = termios.tcgetattr(theirs)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "realtime.cli", "demo", "--events", str(events)],
-        cwd=PROJECT,
-        env=os.environ | {"TERM": "xterm-256color", "PYTHONUTF8": "1", "COLUMNS": "80", "LINES": "24"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        # A session of its own, whose terminal this is: keys are read only by those in front.
-        preexec_fn=lambda: _take_terminal(theirs),
-    )
+    process = _started_on(theirs, [sys.executable, "-m", "realtime.cli", "demo", "--events", str(events)])
     _read_until(ours, "breaths/min")
     # The second function key and an arrow: the letters at their ends are no keys of ours.
     os.write(ours, b"\x1bOQ\x1b[B")
@@ -299,15 +290,7 @@ def test_in_the_background_it_leaves_the_terminal_to_the_shell():
 
     ours, theirs = pty.openpty()
     # As a shell does it: bg after Ctrl-Z, then fg, and the program is never told of the latter.
-    shell = subprocess.Popen(
-        [sys.executable, "-c", SHELL, sys.executable, "-m", "realtime.cli", "demo"],
-        cwd=PROJECT,
-        env=os.environ | {"TERM": "xterm-256color", "PYTHONUTF8": "1", "COLUMNS": "80", "LINES": "24"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        preexec_fn=lambda: _take_terminal(theirs),
-    )
+    shell = _started_on(theirs, [sys.executable, "-c", SHELL, sys.executable, "-m", "realtime.cli", "demo"])
     _read_until(ours, "breaths/min")
     os.write(ours, b"\x1a")
     # What is drawn while the program is stopped, or in the background, would stand before the mark.
@@ -346,6 +329,19 @@ print("[in front]", flush=True)
 os.tcsetpgrp(0, child.pid)
 sys.exit(child.wait())
 """
+
+
+def _started_on(terminal, command):
+    """A process with a session of its own, whose terminal this is: keys are read only by those in front."""
+    return subprocess.Popen(
+        command,
+        cwd=PROJECT,
+        env=os.environ | {"TERM": "xterm-256color", "PYTHONUTF8": "1", "COLUMNS": "80", "LINES": "24"},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        preexec_fn=lambda: _take_terminal(terminal),
+    )
 
 
 def _take_terminal(descriptor):
