@@ -13,9 +13,11 @@ make sense, a guess would look like a measurement, so:
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from operator import itemgetter
 from typing import Self
 
 from engines.contract import RATE_HZ
@@ -64,7 +66,8 @@ class BreathState:
         unbroken_since: end of the last gap.
         draft: the breath under way.
         n_breaths: complete breaths so far.
-        cycles: inhale onset and end of the complete breaths that a rate or variability still needs.
+        cycles: inhale onset and end of the complete breaths that a rate or variability still needs, oldest
+            first.
         now: newest sample that has been heard.
     """
 
@@ -151,9 +154,7 @@ def _broken(state: BreathState, gap: Gap) -> tuple[BreathState, tuple[Row, ...]]
 
 def _waited(state: BreathState, now: int, settings: BreathSettings) -> tuple[BreathState, tuple[Row, ...]]:
     kept = _since(state.cycles, now, max(RATE_SPAN_S, settings.variability_window_s))
-    state = replace(
-        state, now=max(state.now, now), cycles=state.cycles if len(kept) == len(state.cycles) else kept
-    )
+    state = replace(state, now=max(state.now, now), cycles=kept)
     is_silent = state.shown is Phase.NONE and state.has_breathed and not state.is_apnoea
     if not is_silent or now - state.shown_since < samples_from_seconds(settings.apnoea_s):
         return state, ()
@@ -220,8 +221,8 @@ def _goes_on(offset: int | None, onset: int) -> bool:
 
 
 def _since(cycles: tuple[tuple[int, int], ...], now: int, span_s: float) -> tuple[tuple[int, int], ...]:
-    oldest = now - samples_from_seconds(span_s)
-    return tuple(cycle for cycle in cycles if cycle[0] >= oldest)
+    # A slice, at every hop: CPython keeps thousands of the tuples that it makes from generators.
+    return cycles[bisect_left(cycles, now - samples_from_seconds(span_s), key=itemgetter(0)) :]
 
 
 def _rate_per_min(cycles: Sequence[tuple[int, int]]) -> float:
