@@ -84,7 +84,7 @@ class Session:
         self._stages = StageMeters()
         self._displays = [sink for sink in sinks if isinstance(sink, Display)]
         self._latency: LatencySummary | None = None
-        self._total: LatencySummary | None = None
+        self._stage_summary = StageSummary()
         self._latency_due_sample = 0
 
     def run(self) -> Summary:
@@ -274,7 +274,7 @@ class Session:
         heard = self._pipeline.heard_samples
         if self._latency is None or heard >= self._latency_due_sample:
             self._latency = self._pipeline.latency.summary()
-            self._total = self._stages.total()
+            self._stage_summary = self._stages.summary()
             self._latency_due_sample = heard + RATE_HZ
         latency = self._latency
         return Status(
@@ -284,6 +284,5 @@ class Session:
             latency_p99_ms=latency.p99_ms if latency else 0.0,
             skipped_windows=self._pipeline.skipped_windows,
             lost_samples=self._source.lost_samples,
-            total_p50_ms=self._total.p50_ms if self._total else None,
-            total_p99_ms=self._total.p99_ms if self._total else None,
+            stages=self._stage_summary,
         )

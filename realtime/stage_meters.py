@@ -60,15 +60,11 @@ class StageMeters:
         if shown.captured_s is not None:
             self._total.add(shown.shown_s - shown.captured_s)
 
-    def total(self) -> LatencySummary | None:
-        """See `StageSummary`."""
-        return self._total.summary()
-
     def summary(self) -> StageSummary:
         """All of it."""
-        summaries = {stage: meter.summary() for stage, meter in self._by_stage.items()}
-        summaries[DISPLAY] = self._display.summary()
-        return StageSummary({stage: found for stage, found in summaries.items() if found}, self.total())
+        meters = self._by_stage | {DISPLAY: self._display}
+        summaries = {stage: found for stage, meter in meters.items() if (found := meter.summary())}
+        return StageSummary(summaries, self._total.summary())
 
 
 def text_from_stages(summary: StageSummary) -> str:

@@ -1,13 +1,13 @@
 """What every sink is."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from realtime.events import Report
 from realtime.intake import Heard
 from realtime.pipeline import Step
-from realtime.stage_meters import Shown
+from realtime.stage_meters import Shown, StageSummary
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,7 @@ class Status:
         latency_p99_ms: its 99th percentile, milliseconds.
         skipped_windows: windows left out because newer ones were due.
         lost_samples: samples that the source lost, at its own rate.
-        total_p50_ms: median time from a sound being made to its answer being shown, milliseconds; None: the
-            source is not live, or nothing has been shown yet.
-        total_p99_ms: its 99th percentile, milliseconds.
+        stages: where the time goes, as of a second ago at most.
     """
 
     stream_s: float
@@ -32,8 +30,7 @@ class Status:
     latency_p99_ms: float
     skipped_windows: int
     lost_samples: int
-    total_p50_ms: float | None = None
-    total_p99_ms: float | None = None
+    stages: StageSummary = field(default_factory=StageSummary)
 
 
 class Sink(Protocol):

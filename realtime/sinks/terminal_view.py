@@ -23,6 +23,7 @@ from realtime.sinks.trace import (
     cells_from_trace,
     wave_from_trace,
 )
+from realtime.stage_meters import text_from_stages
 
 # Blue and orange stay apart for the colour-blind, on dark and on light backgrounds.
 STYLES = {Phase.INHALE: "dodger_blue1", Phase.EXHALE: "dark_orange", Phase.NONE: "bright_black"}
@@ -116,6 +117,8 @@ def lines_from_view(view: View, width: int, height: int) -> list[Text]:
     level_dbfs = view.frame.level_dbfs if view.frame else None
     top += [level_meter(level_dbfs, width, is_clipping=view.is_clipping), *spacer]
     bottom = _stats(view, width, 3 if height >= 12 else 1)
+    if height >= 28:
+        bottom += _stages(view, width)
     if view.health or view.apnoea or is_roomy:
         bottom.append(_health(view, width))
     bottom += _notices(view, width, 3 if is_roomy else 1)
@@ -240,9 +243,16 @@ def _stats(view: View, width: int, max_lines: int) -> list[Text]:
 
 
 def _latency(status: Status) -> str:
-    if status.total_p50_ms is None or status.total_p99_ms is None:
+    total = status.stages.total
+    if total is None:
         return f"latency p50 {status.latency_p50_ms:.1f} p99 {status.latency_p99_ms:.1f} ms"
-    return f"sound to screen p50 {status.total_p50_ms:.0f} p99 {status.total_p99_ms:.0f} ms"
+    return f"sound to screen p50 {total.p50_ms:.0f} p99 {total.p99_ms:.0f} ms"
+
+
+def _stages(view: View, width: int) -> list[Text]:
+    if view.status is None or not view.status.stages.by_stage:
+        return []
+    return [short(f" p50/p99 of stages, ms: {text_from_stages(view.status.stages)}", width, "dim")]
 
 
 def _health(view: View, width: int) -> Text:

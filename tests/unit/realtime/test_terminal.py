@@ -10,6 +10,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from engines.latency import LatencySummary
 from realtime.controls import Controls
 from realtime.events import Apnoea, Breath, Condition, Frame, Health, Mark, Phase
 from realtime.pipeline import Step
@@ -20,10 +21,18 @@ from realtime.sinks.meters import level_meter
 from realtime.sinks.terminal import REDRAWS_PER_S, Screen, TerminalSink
 from realtime.sinks.terminal_view import Facts, View, lines_from_view
 from realtime.sinks.trace import Column, cells_from_trace, extended, wave_from_trace
+from realtime.stage_meters import StageSummary
 
 SIZES = [(80, 24), (200, 60), (40, 12)]
 ODD_SIZES = [(1, 1), (3, 2), (20, 5), (79, 19), (80, 20), (300, 8), (60, 100), (500, 200)]
 STATUS = Status(754.3, 14.2, 7.1, 123.9, 1234, 567890)
+STAGES = StageSummary(
+    {
+        "wait": LatencySummary(9, 30.0, 30.0, 30.5, 31.0, 31.0),
+        "cnn8": LatencySummary(9, 4.0, 4.0, 4.5, 5.0, 5.0),
+    },
+    LatencySummary(9, 99.0, 48.7, 1000.0, 1234.5, 1300.0),
+)
 FACTS = Facts(
     "USB \x1b[31mMicrophone [bold] 麦克风" * 5, "engine onnxruntime (asked for)", "default", 1600, True
 )
@@ -213,11 +222,12 @@ def test_keys_are_hinted_at_only_where_they_work():
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_of_a_live_source_the_way_from_sound_to_screen_is_told(width, height):
-    whole = replace(view(), status=replace(STATUS, total_p50_ms=48.7, total_p99_ms=1234.5))
+    whole = replace(view(), status=replace(STATUS, stages=STAGES))
     text = "\n".join(line.plain for line in lines_from_view(whole, width, height))
     assert "sound to screen p50 49 p99 1234 ms" in text
     assert "latency" not in text
     assert "567890 lost" in text
+    assert ("p50/p99 of stages, ms: wait 30.0/31.0, cnn8 4.0/5.0" in text) == (height >= 28)
 
 
 def test_each_step_that_was_drawn_is_told_once():
