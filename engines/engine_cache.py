@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -117,9 +118,21 @@ def default_root() -> Path:
     return platformdirs.user_cache_path("breath", appauthor=False) / "engines"
 
 
-def build_command(pack_path: Path, flavour: str) -> str:
-    """The command that builds engines for a pack."""
-    return f"breath-offline build --pack {pack_path} --engine {flavour}"
+def build_command(
+    pack_path: Path, flavour: str, like: EngineKey | None = None, *, is_anew: bool = False
+) -> str:
+    """The command that builds a pack's engine.
+
+    Args:
+        pack_path: folder of the pack.
+        flavour: of TensorRT.
+        like: with its precision and batch; None: with those that the command takes by itself.
+        is_anew: also if there is a whole one already.
+    """
+    words = ["breath-offline", "build", "--pack", str(pack_path), "--engine", flavour]
+    if like is not None:
+        words += ["--precision", like.precision, "--batch", str(like.batch)]
+    return shlex.join(words + ["--rebuild"] * is_anew)
 
 
 def list_engines(root: Path) -> list[CachedEngine]:
@@ -135,17 +148,17 @@ def list_engines(root: Path) -> list[CachedEngine]:
 
 
 def find_engine(
-    root: Path, *, pack_sha256: str, flavour: str, version: str, gpu: str, mend: str
+    root: Path, *, pack_path: Path, pack_sha256: str, flavour: str, version: str, gpu: str
 ) -> CachedEngine:
     """The engine that was built last for this pack, library and GPU, whatever its precision and batch.
 
     Args:
         root: of the cache.
+        pack_path: folder of the pack, for the command that builds the engine.
         pack_sha256: of the pack.
         flavour: of TensorRT.
         version: of that library.
         gpu: label of this machine's GPU; an engine for `any` GPU fits too.
-        mend: the command that builds the engine.
 
     Raises:
         EngineMissingError: there is no engine of this flavour.
@@ -154,25 +167,33 @@ def find_engine(
     wanted = {"pack_sha256": pack_sha256, "version": version, "gpu": gpu}
     candidates = [engine for engine in list_engines(root) if engine.manifest.key.flavour == flavour]
     if not candidates:
-        raise EngineMissingError(f"no {flavour} engine in {root}; build it with: {mend}")
+        raise EngineMissingError(
+            f"no {flavour} engine in {root}; build it with: {build_command(pack_path, flavour)}"
+        )
     differences = [_differences(engine.manifest, wanted) for engine in candidates]
     for engine, found in zip(candidates, differences, strict=True):
         if not found:
             return engine
-    nearest = min(differences, key=len)
+    nearest, found = min(zip(candidates, differences, strict=True), key=lambda pair: len(pair[1]))
     raise EngineMismatchError(
-        f"no {flavour} engine in {root} fits: the nearest was built {' and '.join(nearest)}. "
-        f"Build it again: {mend}"
+        f"no {flavour} engine in {root} fits: the nearest was built {' and '.join(found)}. "
+        f"Build it again: {build_command(pack_path, flavour, nearest.manifest.key)}"
     )
 
 
-def read_plans(engine: CachedEngine, *, wanted: EngineKey, mend: str) -> dict[str, bytes]:
+def read_plans(engine: CachedEngine, *, wanted: EngineKey, pack_path: Path) -> dict[str, bytes]:
     """The plans of an engine by network, each verified.
+
+    Args:
+        engine: in the cache.
+        wanted: what it must have been built for.
+        pack_path: folder of the pack, for the command that mends a damaged engine.
 
     Raises:
         EngineMismatchError: it was built for something else, or a file is missing, cut off or changed.
     """
     manifest = engine.manifest
+    mend = build_command(pack_path, wanted.flavour, wanted)
     fields = {name: getattr(wanted, name) for name in EngineKey.__struct_fields__}
     found = _differences(manifest, fields)
     if manifest.schema_version != SCHEMA_VERSION:

@@ -93,10 +93,7 @@ class TensorRtApi:
             raise EngineError(f"{self.flavour} cannot start: {self.take_errors() or error}") from error
         if engine is None:
             said = self.take_errors() or "no reason given"
-            raise EngineMismatchError(
-                f"{self.flavour} {self.version} refuses the engine of {stage}: {said}. "
-                f"Build it again: breath-offline build --engine {self.flavour}"
-            )
+            raise EngineMismatchError(f"{self.flavour} {self.version} refuses the engine of {stage}: {said}")
         return engine
 
     def context_from_engine(self, stage: str, engine: Any) -> Any:

@@ -214,13 +214,13 @@ def _require_our_tensors(stage: str, engine: Any, module: Any) -> None:
     if inputs != sorted(_INPUTS) or set(names) != {*_INPUTS, _OUTPUT} or not are_floats:
         raise EngineMismatchError(
             f"the engine of {stage} has the tensors {', '.join(names)}, not float32 images, scalars and "
-            "logit: it was built by another version of breath. Build it again: breath-offline build"
+            "logit: it was built by another version of breath"
         )
     shape = tuple(engine.get_tensor_shape(_OUTPUT))
     if shape[1:] not in ((), (2,)):
         raise EngineMismatchError(
             f"the engine of {stage} gives out {shape}, not one logit per window or two: it was built by "
-            "another version of breath. Build it again: breath-offline build"
+            "another version of breath"
         )
 
 

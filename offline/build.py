@@ -16,7 +16,6 @@ from engines.engine_cache import (
     EngineManifest,
     PlanFile,
     Precision,
-    build_command,
     default_root,
     list_engines,
     publish,
@@ -67,6 +66,7 @@ def build_engine(
     *,
     root: Path | None = None,
     windows: Windows | None = None,
+    is_rebuilt: bool = False,
     progress: Progress = lambda _phase, _n_done, _n_all: None,
     tell: Callable[[str], None] = lambda _text: None,
 ) -> Built:
@@ -80,6 +80,7 @@ def build_engine(
         batch: numbers of windows in one inference.
         root: folder of the cache; None: the user's own.
         windows: for the parity gate; None: the edge cases.
+        is_rebuilt: build it also if it is there.
         progress: told (phase, steps done, steps in all).
         tell: told what a person should know.
 
@@ -108,7 +109,7 @@ def build_engine(
     with file_lock(
         folder / f"{key.name}.lock", lambda: tell("another build of the same engine is under way; waiting")
     ):
-        cached = _whole_engine(folder, key, pack, tell)
+        cached = None if is_rebuilt else _whole_engine(folder, key, pack, tell)
         if cached is not None:
             return Built(cached, is_new=False)
         plans = _build_plans(api, key, pack, folder, progress)
@@ -173,7 +174,7 @@ def _whole_engine(
     for engine in list_engines(folder):
         if engine.path == place:
             try:
-                read_plans(engine, wanted=key, mend=build_command(pack.path, key.flavour))
+                read_plans(engine, wanted=key, pack_path=pack.path)
             except EngineMismatchError as error:
                 tell(f"built anew: {error}")
                 return None

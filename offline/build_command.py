@@ -37,6 +37,7 @@ _PRECISIONS = ("fp32", "fp16", "int8")
 )
 @click.option("--out", type=FOLDER, help="Folder for engines; the user's cache if not given.")
 @click.option("--data", type=FOLDER, help="Labelled clips for the parity gate, besides the edge cases.")
+@click.option("--rebuild", is_flag=True, help="Build an engine of TensorRT also if there is a whole one.")
 def build(
     pack: str,
     engine: str,
@@ -44,6 +45,7 @@ def build(
     batch: str,
     out: Path | None,
     data: Path | None,
+    rebuild: bool,
 ) -> None:
     """Build a pack's networks for an engine, and hold them to float32.
 
@@ -77,6 +79,7 @@ def build(
             profile,
             root=out,
             windows=windows,
+            is_rebuilt=rebuild,
             progress=progress,
             tell=lambda text: click.echo(text, err=True),
         )

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.engine_cache import BatchProfile, build_command, default_root, find_engine, read_plans
-from engines.errors import BackendUnavailableError, EngineError
+from engines.engine_cache import (
+    BatchProfile,
+    EngineKey,
+    build_command,
+    default_root,
+    find_engine,
+    read_plans,
+)
+from engines.errors import BackendUnavailableError, EngineError, EngineMismatchError
 from engines.gpu import Gpu, usable_gpu
 from engines.pack import FEATURES_GRAPH, Pack
 from engines.tensorrt_api import INSTALL, MODULES, TensorRtApi, is_installed, load_api
@@ -54,8 +61,13 @@ def open_tensorrt(
     """
     gpu = usable_gpu()
     api = load_api(flavour)
-    plans, batch = _plans(pack, api, gpu, root)
-    return open_plans(pack, api, plans, batch, has_stage_times=has_stage_times)
+    key, plans = _plans(pack, api, gpu, root)
+    try:
+        return open_plans(pack, api, plans, key.batch, has_stage_times=has_stage_times)
+    except EngineMismatchError as error:
+        # It is whole, so that it would not be built again by itself.
+        mend = build_command(pack.path, flavour, key, is_anew=True)
+        raise EngineMismatchError(f"{error}. Build it again: {mend}") from error
 
 
 def open_plans(
@@ -109,21 +121,18 @@ def has_torch_with_cuda() -> bool:
     return torch.cuda.is_available()
 
 
-def _plans(
-    pack: Pack, api: TensorRtApi, gpu: Gpu, root: Path | None
-) -> tuple[dict[str, bytes], BatchProfile]:
-    mend = build_command(pack.path, api.flavour)
+def _plans(pack: Pack, api: TensorRtApi, gpu: Gpu, root: Path | None) -> tuple[EngineKey, dict[str, bytes]]:
     engine = find_engine(
         root or default_root(),
+        pack_path=pack.path,
         pack_sha256=pack.sha256,
         flavour=api.flavour,
         version=api.version,
         gpu=gpu.label,
-        mend=mend,
     )
-    plans = read_plans(engine, wanted=engine.manifest.key, mend=mend)
+    key = engine.manifest.key
+    plans = read_plans(engine, wanted=key, pack_path=pack.path)
     if set(plans) != {network.name for network in pack.manifest.networks}:
+        mend = build_command(pack.path, api.flavour, key, is_anew=True)
         raise BackendUnavailableError(f"the engine in {engine.path} lacks a network. Build it again: {mend}")
-    return {
-        network.name: plans[network.name] for network in pack.manifest.networks
-    }, engine.manifest.key.batch
+    return key, {network.name: plans[network.name] for network in pack.manifest.networks}

@@ -16,6 +16,7 @@ from engines.engine_cache import (
     EngineKey,
     EngineManifest,
     PlanFile,
+    build_command,
     default_root,
     find_engine,
     list_engines,
@@ -30,7 +31,9 @@ from engines.file_lock import file_lock
 PROJECT = Path(__file__).resolve().parents[3]
 KEY = EngineKey("a" * 64, "tensorrt", "11.4.0", "NVIDIA L4 (sm_89)", "fp16", BatchProfile(1, 1, 4))
 PLANS = {"cnn8": b"plan of cnn8", "vgg": b"plan of vgg"}
+PACK = Path("PACK")
 MEND = "breath-offline build --pack PACK --engine tensorrt"
+MEND_ALIKE = f"{MEND} --precision fp16 --batch 1:1:4"
 OTHERS = {
     "pack_sha256": ("b" * 64, "for another pack"),
     "version": ("11.5.0", "by version 11.4.0 of the library, not 11.5.0"),
@@ -48,14 +51,14 @@ def stored(root, key=KEY, plans=PLANS):
 
 def find(root, **changes):
     wanted = {name: getattr(KEY, name) for name in ("pack_sha256", "flavour", "version", "gpu")}
-    return find_engine(root, **(wanted | changes), mend=MEND)
+    return find_engine(root, **(wanted | changes), pack_path=PACK)
 
 
 def test_what_was_stored_is_found_and_whole(tmp_path):
     stored(tmp_path)
     engine = find(tmp_path)
     assert engine.manifest.key == KEY
-    assert read_plans(engine, wanted=KEY, mend=MEND) == PLANS
+    assert read_plans(engine, wanted=KEY, pack_path=PACK) == PLANS
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -67,7 +70,7 @@ def test_everything_in_the_key_makes_another_name(name):
 def test_an_engine_for_something_else_is_refused_with_the_command_that_mends_it(tmp_path, name):
     stored(tmp_path)
     value, words = OTHERS[name]
-    with pytest.raises(EngineMismatchError, match=f"{words}.*{MEND}"):
+    with pytest.raises(EngineMismatchError, match=f"{words}.*{MEND_ALIKE}"):
         find(tmp_path, **{name: value})
 
 
@@ -75,8 +78,10 @@ def test_an_engine_for_something_else_is_refused_with_the_command_that_mends_it(
 def test_a_folder_that_was_put_in_the_place_of_another_is_found_out(tmp_path, name):
     engine = stored(tmp_path)
     value, words = OTHERS[name]
-    with pytest.raises(EngineMismatchError, match=f"{words}.*{MEND}"):
-        read_plans(engine, wanted=msgspec.structs.replace(KEY, **{name: value}), mend=MEND)
+    wanted = msgspec.structs.replace(KEY, **{name: value})
+    mend = build_command(PACK, wanted.flavour, wanted)
+    with pytest.raises(EngineMismatchError, match=f"{words}.*{mend}"):
+        read_plans(engine, wanted=wanted, pack_path=PACK)
 
 
 def test_nothing_built_is_another_error(tmp_path):
@@ -113,15 +118,15 @@ def test_a_damaged_plan_is_refused(tmp_path, damage):
         path.unlink()
     else:
         path.write_bytes(PLANS["vgg"][:5] if damage == "cut off" else b"PLAN of vgg")
-    with pytest.raises(EngineMismatchError, match=rf"vgg\.engine .*{MEND}"):
-        read_plans(engine, wanted=KEY, mend=MEND)
+    with pytest.raises(EngineMismatchError, match=rf"vgg\.engine .*{MEND_ALIKE}"):
+        read_plans(engine, wanted=KEY, pack_path=PACK)
 
 
 def test_a_manifest_of_another_schema_is_refused(tmp_path):
     engine = stored(tmp_path)
     manifest = msgspec.structs.replace(engine.manifest, schema_version=SCHEMA_VERSION + 1)
     with pytest.raises(EngineMismatchError, match="another version of breath"):
-        read_plans(type(engine)(engine.path, manifest), wanted=KEY, mend=MEND)
+        read_plans(type(engine)(engine.path, manifest), wanted=KEY, pack_path=PACK)
 
 
 def test_folders_that_are_no_engines_are_passed_over(tmp_path):

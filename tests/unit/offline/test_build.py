@@ -1,9 +1,11 @@
 """Engines of TensorRT-RTX, really built, without a GPU; and every way in which building can be refused."""
 
 import json
+import shlex
 import shutil
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from engines.backend import Inference
-from engines.engine_cache import MANIFEST_NAME, BatchProfile, build_command, read_plans
+from engines.engine_cache import MANIFEST_NAME, BatchProfile, EngineKey, build_command, read_plans
 from engines.errors import (
     BackendUnavailableError,
     ConfigError,
@@ -75,7 +77,7 @@ def test_both_networks_are_built_in_the_precision_that_was_asked_for(cache, expo
     built = build_engine(exported_pack, "tensorrt-rtx", precision, ONE, root=cache)
     assert not built.is_new
     manifest = built.engine.manifest
-    plans = read_plans(built.engine, wanted=manifest.key, mend="")
+    plans = read_plans(built.engine, wanted=manifest.key, pack_path=exported_pack.path)
     assert manifest.key.gpu == "any"
     for network in NETWORKS:
         layers = manifest.plans[network].layers
@@ -146,6 +148,17 @@ def test_who_builds_at_the_same_time_waits_and_finds_it_done(exported_pack, tmp_
     second.join(60)
     assert len(n_builds) == 1
     assert (results["first"].is_new, results["second"].is_new) == (True, False)
+
+
+def test_a_whole_engine_is_built_again_only_where_that_is_asked_for(exported_pack, tmp_path, monkeypatch):
+    monkeypatch.setattr(building, "load_api", lambda flavour: FakeApi())
+    plans = {name: building.Plan(name.encode(), {}, b"") for name in NETWORKS}
+    monkeypatch.setattr(building, "_build_plans", lambda *arguments: plans)
+
+    def build(**how):
+        return build_engine(exported_pack, "tensorrt-rtx", "fp32", ONE, root=tmp_path, **how).is_new
+
+    assert [build(), build(), build(is_rebuilt=True)] == [True, False, True]
 
 
 class FakeApi:
@@ -459,10 +472,18 @@ def test_what_cannot_be_built_says_why(toy_pack, arguments, code, words):
 
 
 def test_the_command_that_mends_is_this_one(exported_pack):
-    command = build_command(exported_pack.path, "tensorrt-rtx").split()
+    key = EngineKey("a" * 64, "tensorrt-rtx", "1.0", "any", "fp16", BatchProfile(1, 2, 4))
+    command = shlex.split(build_command(Path("a pack"), "tensorrt-rtx", key, is_anew=True))
     assert command[:2] == ["breath-offline", "build"]
     parsed = main.commands["build"].make_context("build", command[2:])
-    assert parsed.params["engine"] == "tensorrt-rtx"
+    wanted = {
+        "pack": "a pack",
+        "engine": "tensorrt-rtx",
+        "precision": "fp16",
+        "batch": "1:2:4",
+        "rebuild": True,
+    }
+    assert parsed.params == parsed.params | wanted
 
 
 def test_a_pack_without_graphs_is_sent_to_export(weights_pack):
