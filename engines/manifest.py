@@ -7,7 +7,8 @@ import msgspec
 from engines.ensemble import WeightMethod
 from engines.spec import FeatureSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+N_EMISSION_STATES = 4
 
 
 class NetworkInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,6 +33,35 @@ class Ensemble(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: WeightMethod
     score_name: str
     weights: tuple[float, ...]
+
+
+class NormalByAge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A normal distribution for each of the four states (rows) and each range of ages (columns).
+
+    The states are inhalation, exhalation, the pause after an inhalation and the pause after an exhalation.
+    """
+
+    mean: tuple[tuple[float, ...], ...]
+    sd: tuple[tuple[float, ...], ...]
+
+
+class Emission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the pack says of a window, by what is going on at its end and for how long.
+
+    A window of a second holds more than what goes on at its end, so that the networks sound otherwise at the
+    beginning of a phase than later on.
+
+    Attributes:
+        age_borders_s: ascending; n borders make n + 1 ranges of ages, the last without end, seconds.
+        phase: of the log odds of P(exhale), natural logarithm.
+        presence: of the log odds of P(breath), networks and level together.
+        n_windows: windows that it was fitted to.
+    """
+
+    age_borders_s: tuple[float, ...]
+    phase: NormalByAge
+    presence: NormalByAge
+    n_windows: int
 
 
 class SplitDays(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,6 +102,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         files: sha256 (hex) of every other file of the pack.
         graph_precision: in what the networks' ONNX graphs compute their convolutions; the weights of `float`
             graphs are stored as float16.
+        emission: what the decision takes its evidence from; None: nobody has fitted it.
     """
 
     schema_version: int
@@ -87,6 +118,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     provenance: Provenance
     files: dict[str, str]
     graph_precision: Literal["float", "int8"] = "float"
+    emission: Emission | None = None
 
     @property
     def weights(self) -> tuple[float, ...]:

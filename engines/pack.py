@@ -8,13 +8,14 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 
 from engines.contract import contract_hash
 from engines.errors import OutputError, PackError
-from engines.manifest import SCHEMA_VERSION, Manifest
+from engines.manifest import N_EMISSION_STATES, SCHEMA_VERSION, Emission, Manifest
 from engines.paths import path_from_text
 from engines.spec import FeatureSpec
 
@@ -214,6 +215,21 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
         yield f"all its networks must have the same number of outputs, but they have {counts}"
     if manifest.temperature <= 0:
         yield f"its temperature is {manifest.temperature}"
+    if manifest.emission is not None:
+        yield from _contradictions_of_emission(manifest.emission)
+
+
+def _contradictions_of_emission(emission: Emission) -> Iterator[str]:
+    borders = (0.0, *emission.age_borders_s)
+    if not all(before < border for before, border in pairwise(borders)):
+        yield f"the ages of its emission, {emission.age_borders_s}, do not ascend from above 0"
+    for name, normal in (("phase", emission.phase), ("presence", emission.presence)):
+        for rows in (normal.mean, normal.sd):
+            if len(rows) != N_EMISSION_STATES or any(len(row) != len(borders) for row in rows):
+                wanted = f"{N_EMISSION_STATES} states and {len(borders)} ranges of ages"
+                yield f"its emission of the {name} is not of {wanted}"
+        if not all(sd > 0 for row in normal.sd for sd in row):
+            yield f"its emission of the {name} has a deviation that is not above 0"
 
 
 def _verify(folder: Path, name: str, expected: str) -> None:

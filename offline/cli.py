@@ -23,6 +23,7 @@ from offline.cli_options import (
 )
 from offline.compose.command import compose
 from offline.evaluate_command import evaluate
+from offline.fit_command import fit_decision
 from offline.train_options import live_from_flags, live_options, settings_from_flags, training_options
 from realtime.cli_errors import BreathGroup
 from realtime.cli_examples import add_examples
@@ -52,6 +53,7 @@ def main() -> None:
 
 main.add_command(compose)
 main.add_command(build)
+main.add_command(fit_decision)
 main.add_command(evaluate)
 main.add_command(benchmark)
 main.add_command(completion_command(main, "breath-offline"))

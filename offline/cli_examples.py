@@ -55,6 +55,10 @@ OFFLINE_EXAMPLES = {
   breath-offline compose --data CLIPS --out STREAMS --kind slow --snr clean,10
   breath-offline evaluate --streams STREAMS
 """,
+    "fit-decision": """
+  breath-offline compose --data CLIPS --pack PACK --out STREAMS --part validation --snr clean,10
+  breath-offline fit-decision --pack PACK --streams STREAMS --out FITTED
+""",
     "build": """
   breath-offline build --engine tensorrt-rtx --pack PACK --precision fp16
   breath-offline build --engine tensorrt --pack PACK --batch 1:1:8

@@ -20,7 +20,6 @@ from realtime.lengths import (
     EXHALE,
     INHALE,
     LONGEST_S,
-    N_STATES,
     Lengths,
     LengthSettings,
 )
@@ -31,10 +30,6 @@ _ROWS: dict[Phase, list[int]] = {
     Phase.NONE: [AFTER_INHALE, AFTER_EXHALE],
 }
 _PHASES = tuple(_ROWS)
-# The weights are those of windows this far apart; closer ones share more of their sound and say less.
-_WEIGHT_HOP_S = 0.1
-# No single window is believed more than this.
-_SUREST = 1e-3
 # A longer pause says nothing about how this breather breathes.
 _LONGEST_LEARNED_PAUSE_S = 3.0
 
@@ -70,7 +65,7 @@ class DecisionState:
 
     Attributes:
         belief: (4, n_ages) float64, probability of each state and age in hops; sums to one.
-        recent: belief and likelihood, (4,), of the newest hops, oldest first; one more than `n_ahead`.
+        recent: belief and likelihood, (4, n_ages), of the newest hops, oldest first; one more than `n_ahead`.
         n_ahead: decide about this many hops ago, with what was heard since.
         lengths: what has been learned of this breather.
         end_sample: where the last window ended.
@@ -110,7 +105,7 @@ class DecisionState:
             ValueError: see above.
         """
         shapes = {(belief.shape, likelihood.shape) for belief, likelihood in self.recent}
-        if self.n_ahead != fresh.n_ahead or shapes - {(fresh.belief.shape, (N_STATES,))}:
+        if self.n_ahead != fresh.n_ahead or shapes - {(fresh.belief.shape, fresh.belief.shape)}:
             raise ValueError("the newest hops are not those of this stream")
 
 
@@ -124,9 +119,9 @@ class Decided:
 
 
 def advance(
-    state: DecisionState, prob_exhale: float, prob_breath: float, end_sample: int, settings: DecisionSettings
+    state: DecisionState, likelihood: Matrix, end_sample: int, settings: DecisionSettings
 ) -> tuple[DecisionState, Decided]:
-    """Take in one window's P(exhale) and P(breath), and decide.
+    """Take in what one window says, (4, n_ages) of `Evidence.likelihood`, and decide.
 
     Hops whose windows were left out pass without a witness. The onset of a new phase follows from its
     likeliest age; it is never before that of the phase that was shown until then.
@@ -135,10 +130,9 @@ def advance(
     belief, recent = _aged(state.belief, state.lengths), state.recent
     n_hops = round((end_sample - state.end_sample) / RATE_HZ / hop_s) if state.end_sample else 1
     for _ in range(min(n_hops, belief.shape[1]) - 1):
-        recent = (*recent, (belief, np.ones(N_STATES)))[-(state.n_ahead + 1) :]
+        recent = (*recent, (belief, np.ones_like(belief)))[-(state.n_ahead + 1) :]
         belief = _aged(belief, state.lengths)
-    likelihood = _likelihood(prob_exhale, prob_breath, hop_s, settings)
-    belief = belief * likelihood[:, None]
+    belief = belief * likelihood
     belief /= belief.sum()
     recent = (*recent, (belief, likelihood))[-(state.n_ahead + 1) :]
     meant = _looked_back(recent, state.lengths)
@@ -173,18 +167,6 @@ def _aged(belief: Matrix, lengths: Lengths) -> Matrix:
     return older
 
 
-def _likelihood(prob_exhale: float, prob_breath: float, hop_s: float, settings: DecisionSettings) -> Matrix:
-    """(4,) the networks' posteriors over their priors, tempered: what a window says about each state."""
-    exhale = min(max(prob_exhale, _SUREST), 1 - _SUREST)
-    breath = min(max(prob_breath, _SUREST), 1 - _SUREST)
-    present, absent = breath / settings.breath_share, (1 - breath) / (1 - settings.breath_share)
-    share = hop_s / _WEIGHT_HOP_S
-    phases = np.array([2 * (1 - exhale), 2 * exhale, 1.0, 1.0]) ** (settings.phase_weight * share)
-    presence = np.array([present, present, absent, absent]) ** (settings.presence_weight * share)
-    likelihood: Matrix = phases * presence
-    return likelihood
-
-
 def _looked_back(recent: tuple[tuple[Matrix, Matrix], ...], lengths: Lengths) -> Matrix:
     """Belief about the oldest of the recent hops, given all of them: one step of fixed-lag smoothing."""
     oldest = recent[0][0]
@@ -192,7 +174,7 @@ def _looked_back(recent: tuple[tuple[Matrix, Matrix], ...], lengths: Lengths) ->
         return oldest
     message = np.ones_like(oldest)
     for _, likelihood in reversed(recent[1:]):
-        weighed = message * likelihood[:, None]
+        weighed = message * likelihood
         older = np.concatenate([weighed[:, 1:], weighed[:, -1:]], axis=1)
         ended = (lengths.successor @ weighed[:, 0])[:, None]
         message = (1 - lengths.hazard) * older + lengths.hazard * ended

@@ -19,6 +19,7 @@ from realtime.breaths import BreathCounter, BreathSettings
 from realtime.clock import live_sample_from_source, samples_from_seconds
 from realtime.decision import DecisionSettings
 from realtime.events import Apnoea, Breath, Frame, PhaseEvent
+from realtime.evidence import Evidence
 from realtime.intake import Heard, Intake
 from realtime.presence import PresenceSettings
 from realtime.sources import AudioSource, Block
@@ -53,6 +54,7 @@ class Step:
         captured_s: when the newest sample of the window was made, seconds of `time.perf_counter`; None: the
             source is not live.
         decided_s: when the step was complete, on the same clock.
+        prob_breath: P(breath) of this window alone, by networks and level together, 0-1.
     """
 
     frame: Frame
@@ -63,6 +65,7 @@ class Step:
     breaths: tuple[Breath | Apnoea, ...] = ()
     captured_s: float | None = None
     decided_s: float = 0.0
+    prob_breath: float = 0.0
 
 
 class Pipeline:
@@ -102,6 +105,7 @@ class Pipeline:
         self._settings = settings
         self._presence = presence.PresenceState.initial()
         self._decision = decision.DecisionState.initial(settings.decision, hop_samples, settings.lookahead_s)
+        self._evidence = Evidence(manifest.emission, settings.decision, self._decision)
         # Public, because only the session learns of gaps of the sound.
         self.breaths = BreathCounter(settings.breathing)
 
@@ -175,7 +179,10 @@ class Pipeline:
             self._presence, level_dbfs, prob_heard, window.end_sample, self._settings.presence
         )
         self._decision, shown = decision.advance(
-            self._decision, prob_exhale, prob_breath, window.end_sample, self._settings.decision
+            self._decision,
+            self._evidence.likelihood(prob_exhale, prob_breath),
+            window.end_sample,
+            self._settings.decision,
         )
         frame = Frame(window.end_sample, prob_exhale, shown.phase, shown.confidence, level_dbfs)
         rows = self.breaths.push(*([] if shown.event is None else [shown.event]), frame)
@@ -189,4 +196,6 @@ class Pipeline:
             "decision": decided_at - fused_at,
         }
         newest = window.samples[-self._hop_samples :]
-        return Step(frame, shown.event, newest, latency_s, stages_s, rows, captured_s, decided_at)
+        return Step(
+            frame, shown.event, newest, latency_s, stages_s, rows, captured_s, decided_at, prob_breath
+        )

@@ -22,6 +22,7 @@ class Replay:
         n_samples: length of the recording, samples at 16 kHz.
         notices: what the source had to say, such as that the file is cut off.
         breaths: complete ones, oldest first.
+        probs_breath: `Step.prob_breath` of each frame.
     """
 
     frames: tuple[Frame, ...]
@@ -29,6 +30,7 @@ class Replay:
     n_samples: int
     notices: tuple[str, ...] = ()
     breaths: tuple[Breath, ...] = ()
+    probs_breath: tuple[float, ...] = ()
 
 
 class _Notebook:
@@ -38,10 +40,12 @@ class _Notebook:
         self.frames: list[Frame] = []
         self.events: list[PhaseEvent] = []
         self.breaths: list[Breath] = []
+        self.probs_breath: list[float] = []
         self.notices: list[str] = []
 
     def show(self, step: Step, status: Status) -> None:
         self.frames.append(step.frame)
+        self.probs_breath.append(step.prob_breath)
         if step.event is not None:
             self.events.append(step.event)
 
@@ -82,4 +86,5 @@ def replay(
         pipeline.heard_samples,
         tuple(notebook.notices),
         tuple(notebook.breaths),
+        tuple(notebook.probs_breath),
     )

@@ -8,7 +8,16 @@ import pytest
 
 from engines.contract import contract_hash
 from engines.errors import OutputError, PackError
-from engines.manifest import SCHEMA_VERSION, Ensemble, Manifest, NetworkInfo, Provenance, SplitDays
+from engines.manifest import (
+    SCHEMA_VERSION,
+    Emission,
+    Ensemble,
+    Manifest,
+    NetworkInfo,
+    NormalByAge,
+    Provenance,
+    SplitDays,
+)
 from engines.pack import check_destination, load_pack, save_pack
 from engines.spec import NARROWBAND
 
@@ -194,6 +203,37 @@ def test_networks_with_different_numbers_of_outputs(folder):
     edited(folder, change)
     with pytest.raises(PackError, match=r"the same number of outputs, but they have \w+ 1, \w+ 2"):
         load_pack(folder)
+
+
+NORMAL = NormalByAge(mean=((0.0, 1.0),) * 4, sd=((1.0, 2.0),) * 4)
+EMISSION = Emission((0.3,), phase=NORMAL, presence=NORMAL, n_windows=100)
+
+
+def test_an_emission_comes_back_as_it_was(tmp_path):
+    manifest = msgspec.structs.replace(MANIFEST, emission=EMISSION)
+    assert save_pack(tmp_path / "pack", manifest, FILES).manifest.emission == EMISSION
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"age_borders_s": (0.3, 0.3)}, "do not ascend"),
+        ({"age_borders_s": (0.0,)}, "do not ascend"),
+        ({"age_borders_s": (0.3, 0.6)}, "its emission of the phase is not of 4 states and 3 ranges of ages"),
+        (
+            {"presence": NormalByAge(mean=NORMAL.mean[:3], sd=NORMAL.sd)},
+            "its emission of the presence is not of 4 states and 2 ranges of ages",
+        ),
+        (
+            {"phase": NormalByAge(mean=NORMAL.mean, sd=((1.0, 0.0), *NORMAL.sd[1:]))},
+            "its emission of the phase has a deviation that is not above 0",
+        ),
+    ],
+)
+def test_an_emission_that_cannot_be_one(tmp_path, changes, words):
+    emission = msgspec.structs.replace(EMISSION, **changes)
+    with pytest.raises(PackError, match=f"contradicts itself: .*{words}"):
+        save_pack(tmp_path / "pack", msgspec.structs.replace(MANIFEST, emission=emission), FILES)
 
 
 @pytest.mark.parametrize("n_outputs", [0, 3, "two", None])

@@ -1,0 +1,150 @@
+"""What the pack says of a window by what goes on at its end, fitted to labelled streams."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.contract import RATE_HZ
+from engines.errors import LabelsError
+from engines.manifest import N_EMISSION_STATES, Emission, NormalByAge
+from engines.pack import Pack, check_destination, save_pack
+from offline.predict import Progress
+from offline.stream_files import Stream
+from offline.stream_replays import Replayer
+from realtime.events import Phase
+from realtime.evidence import MOST_LOG_ODDS_OF_PHASE, MOST_LOG_ODDS_OF_PRESENCE, log_odds
+from realtime.labels import PhaseInterval
+from realtime.lengths import AFTER_EXHALE, AFTER_INHALE, EXHALE, INHALE
+from realtime.pipeline import PipelineSettings
+from realtime.replay import Replay
+
+AGE_BORDERS_S = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 2.0)
+# A range of ages counts for itself by its windows, and for its whole state by so many more.
+PRIOR_WINDOWS = 100
+MIN_WINDOWS = 50
+# What did not vary in these streams may in others.
+LEAST_SD = 0.2
+_DECIMALS = 3
+
+
+def fit_pack(
+    pack: Pack,
+    streams: Sequence[Stream],
+    out: Path,
+    *,
+    engine: str = "auto",
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Pack:
+    """Write the pack again, with an emission fitted to streams of its validation days.
+
+    Args:
+        pack: whose networks are heard.
+        streams: those without a true phase are left out.
+        out: folder of the pack that is written.
+        engine: `auto` or the name of a back end.
+        jobs: processes that replay at the same time.
+        progress: called with streams done and streams in all.
+
+    Raises:
+        LabelsError: a stream is of no validation day of the pack, or they hold too little.
+        AudioError: a stream cannot be heard.
+        EngineError: the engine failed, or cannot run here.
+        OutputError: `out` cannot be written.
+    """
+    check_destination(out)
+    breathing = [stream for stream in streams if stream.truth]
+    for stream in breathing:
+        if stream.day not in pack.manifest.split.validation:
+            raise LabelsError(
+                f"{stream.sound} is of {stream.day or 'no known day'}, no validation day of the pack; "
+                "compose streams with: breath-offline compose --part validation"
+            )
+    heard = []
+    with Replayer(pack, (PipelineSettings(),), engine, jobs) as replayer:
+        replays = replayer.replays([stream.sound for stream in breathing])
+        for stream, (replay,) in zip(breathing, replays, strict=True):
+            heard.append((replay, stream.truth))
+            if progress:
+                progress(len(heard), len(breathing))
+    manifest = msgspec.structs.replace(pack.manifest, emission=fitted_emission(heard))
+    return save_pack(out, manifest, {name: (pack.path / name).read_bytes() for name in manifest.files})
+
+
+def fitted_emission(heard: Iterable[tuple[Replay, Sequence[PhaseInterval]]]) -> Emission:
+    """Fit normal distributions to what the live path heard of streams whose phases are known.
+
+    Windows before the first true phase, and under the gate, are left out. Of the others mean and variance are
+    taken for each state and range of ages, drawn towards those of the whole state as if by 100 more windows.
+
+    Args:
+        heard: each stream's replay and its true phases, in order of time.
+
+    Raises:
+        LabelsError: a phase or a pause is too rare in these streams.
+    """
+    parts = [_windows(replay, truth) for replay, truth in heard]
+    if not parts:
+        raise LabelsError("none of these streams holds a phase; compose some with: breath-offline compose")
+    states, ages_s, phase, presence = (np.concatenate(column) for column in zip(*parts, strict=True))
+    counts = np.bincount(states, minlength=N_EMISSION_STATES)
+    if counts.min() < MIN_WINDOWS:
+        named = ("inhalations", "exhalations", "pauses after inhalations", "pauses after exhalations")
+        rarest = int(counts.argmin())
+        raise LabelsError(
+            f"{counts[rarest]} windows end in {named[rarest]}, and {MIN_WINDOWS} are needed; compose more "
+            "streams, or longer ones"
+        )
+    ranges = np.searchsorted(np.asarray(AGE_BORDERS_S), ages_s)
+    return Emission(
+        AGE_BORDERS_S,
+        phase=_normal(phase, states, ranges),
+        presence=_normal(presence, states, ranges),
+        n_windows=len(states),
+    )
+
+
+def _windows(replay: Replay, truth: Sequence[PhaseInterval]) -> tuple[NDArray[Any], ...]:
+    """State, age in seconds and log odds of phase and presence of a stream's windows."""
+    ends = np.array([frame.end_sample for frame in replay.frames], np.int64)
+    prob_breath = np.array(replay.probs_breath, np.float64)
+    states = np.full(len(ends), -1, np.int64)
+    ages_s = np.zeros(len(ends))
+    borders = [*(interval.start_sample for interval in truth[1:]), replay.n_samples]
+    for interval, border in zip(truth, borders, strict=True):
+        state = INHALE if interval.phase is Phase.INHALE else EXHALE
+        pause = AFTER_INHALE if interval.phase is Phase.INHALE else AFTER_EXHALE
+        for named, start, end in (
+            (state, interval.start_sample, interval.end_sample),
+            (pause, interval.end_sample, border),
+        ):
+            is_here = (ends > start) & (ends <= end)
+            states[is_here] = named
+            ages_s[is_here] = (ends[is_here] - start) / RATE_HZ
+    phase = np.array([log_odds(frame.prob_exhale, MOST_LOG_ODDS_OF_PHASE) for frame in replay.frames])
+    presence = np.array([log_odds(prob, MOST_LOG_ODDS_OF_PRESENCE) for prob in prob_breath])
+    is_used = (states >= 0) & (prob_breath > 0)
+    return states[is_used], ages_s[is_used], phase[is_used], presence[is_used]
+
+
+def _normal(values: NDArray[np.float64], states: NDArray[np.int64], ranges: NDArray[np.int64]) -> NormalByAge:
+    means, sds = [], []
+    for state in range(N_EMISSION_STATES):
+        of_state = values[states == state]
+        parts = [values[(states == state) & (ranges == number)] for number in range(len(AGE_BORDERS_S) + 1)]
+        mean = [_drawn(part.sum(), len(part), of_state.mean()) for part in parts]
+        variance = [
+            _drawn(((part - centre) ** 2).sum(), len(part), of_state.var())
+            for part, centre in zip(parts, mean, strict=True)
+        ]
+        means.append(tuple(round(float(value), _DECIMALS) for value in mean))
+        sds.append(tuple(round(max(LEAST_SD, float(np.sqrt(value))), _DECIMALS) for value in variance))
+    return NormalByAge(tuple(means), tuple(sds))
+
+
+def _drawn(total: float, n: int, prior: float) -> float:
+    return float((total + PRIOR_WINDOWS * prior) / (n + PRIOR_WINDOWS))

@@ -1,0 +1,185 @@
+"""What the decision takes its evidence from, fitted to streams whose phases are known."""
+
+import json
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from engines.contract import RATE_HZ
+from engines.errors import LabelsError
+from engines.manifest import SplitDays
+from engines.pack import load_pack, save_pack
+from offline.cli import main
+from offline.emission_fit import AGE_BORDERS_S, LEAST_SD, PRIOR_WINDOWS, fit_pack, fitted_emission
+from offline.stream_files import find_streams
+from realtime.demo import DemoSource
+from realtime.events import Frame, Phase
+from realtime.labels import PhaseInterval, csv_from_labels
+from realtime.lengths import AFTER_EXHALE, AFTER_INHALE, EXHALE, INHALE
+from realtime.pipeline import PipelineSettings
+from realtime.replay import Replay, replay
+
+HOP = 1600
+CYCLE_S = {INHALE: 1.0, AFTER_INHALE: 0.3, EXHALE: 1.5, AFTER_EXHALE: 0.7}
+
+
+def at(seconds):
+    return round(seconds * RATE_HZ)
+
+
+def prob(log_odds):
+    return 1 / (1 + np.exp(-log_odds))
+
+
+def breathing(n_cycles, value_of, first_s=2.05):
+    """A replay in which a window of a state and an age says what `value_of` gives, and the truth."""
+    truth, story, now_s = [], [], first_s
+    for _ in range(n_cycles):
+        for state, seconds in CYCLE_S.items():
+            story.append((state, now_s, now_s + seconds))
+            now_s += seconds
+    for state, start_s, end_s in story:
+        if state in (INHALE, EXHALE):
+            phase = Phase.INHALE if state == INHALE else Phase.EXHALE
+            truth.append(PhaseInterval(at(start_s), at(end_s), phase))
+    frames, probs_breath = [], []
+    current = 0
+    for end in range(RATE_HZ, at(now_s) + 1, HOP):
+        while end > at(story[current][2]):
+            current += 1
+        state, start_s, _ = story[current]
+        age_s = end / RATE_HZ - start_s
+        phase_odds, breath_odds = value_of(state, age_s) if age_s > 0 else (9.0, 9.0)
+        frames.append(Frame(end, prob(phase_odds), Phase.NONE, 0.5, -30.0))
+        probs_breath.append(0.0 if breath_odds is None else prob(breath_odds))
+    return Replay(tuple(frames), (), at(now_s), probs_breath=tuple(probs_breath)), truth
+
+
+def test_every_state_and_age_gets_what_was_heard_then():
+    values = {INHALE: -2.0, EXHALE: 2.0, AFTER_INHALE: 0.5, AFTER_EXHALE: 1.0}
+    young = {INHALE: -0.5, EXHALE: 0.5, AFTER_INHALE: -0.5, AFTER_EXHALE: 0.0}
+    n_cycles = 1000
+
+    def value_of(state, age_s):
+        return (young if age_s <= 0.1 else values)[state], 1.0 if state in (INHALE, EXHALE) else -1.0
+
+    emission = fitted_emission([breathing(n_cycles // 2, value_of)] * 2)
+    assert emission.age_borders_s == AGE_BORDERS_S
+    for state in values:
+        mean = emission.phase.mean[state]
+        n_hops = round(CYCLE_S[state] * 10)
+        of_state = (young[state] + (n_hops - 1) * values[state]) / n_hops
+        for here, said in ((0, young[state]), (1, values[state])):
+            drawn = (n_cycles * said + PRIOR_WINDOWS * of_state) / (n_cycles + PRIOR_WINDOWS)
+            assert mean[here] == pytest.approx(drawn, abs=0.01)
+        # Nothing lasts two seconds here: what is not known of an age is that of the state.
+        assert mean[-1] == pytest.approx(of_state, abs=0.01)
+        assert emission.presence.mean[state][0] == pytest.approx(1.0 if state in (INHALE, EXHALE) else -1.0)
+    assert emission.n_windows == pytest.approx(10 * n_cycles * sum(CYCLE_S.values()), rel=0.01)
+
+
+def test_few_windows_are_drawn_towards_their_state():
+    rng = np.random.default_rng(0)
+    drawn = []
+
+    def value_of(state, age_s):
+        value = (4.0 if age_s <= 0.1 else 0.0) + rng.normal()
+        drawn.append((state, age_s, value))
+        return value, 0.0
+
+    emission = fitted_emission([breathing(60, value_of)])
+    inhaling = np.array([(age_s, value) for state, age_s, value in drawn if state == INHALE])
+    first = inhaling[inhaling[:, 0] <= 0.1, 1]
+    expected = (first.sum() + PRIOR_WINDOWS * inhaling[:, 1].mean()) / (len(first) + PRIOR_WINDOWS)
+    assert emission.phase.mean[INHALE][0] == pytest.approx(expected, abs=0.002)
+    spread = ((first - expected) ** 2).sum() + PRIOR_WINDOWS * inhaling[:, 1].var()
+    sd = np.sqrt(spread / (len(first) + PRIOR_WINDOWS))
+    assert emission.phase.sd[INHALE][0] == pytest.approx(sd, abs=0.002)
+
+
+def test_what_is_under_the_gate_or_before_the_first_phase_is_left_out():
+    plain = fitted_emission([breathing(80, lambda state, age_s: (1.0, 1.0))])
+    gated = fitted_emission([breathing(80, lambda state, age_s: (1.0, None if age_s > 0.6 else 1.0))])
+    assert gated.n_windows < plain.n_windows
+    assert gated.presence == plain.presence
+    assert {value for row in plain.phase.mean for value in row} == {1.0}
+    assert {value for row in plain.phase.sd for value in row} == {LEAST_SD}
+
+
+def test_too_little_is_refused_with_what_is_missing():
+    with pytest.raises(LabelsError, match=r"\d+ windows end in pauses after inhalations, and 50 are needed"):
+        fitted_emission([breathing(10, lambda state, age_s: (0.0, 0.0))])
+    with pytest.raises(LabelsError, match="none of these streams holds a phase"):
+        fitted_emission([])
+
+
+@pytest.fixture(scope="module")
+def pack(tiny_pack, tmp_path_factory):
+    tiny = load_pack(tiny_pack)
+    split = SplitDays(train=("1",), validation=("2",), test=("3",))
+    manifest = msgspec.structs.replace(tiny.manifest, split=split)
+    files = {name: (tiny.path / name).read_bytes() for name in manifest.files}
+    return save_pack(tmp_path_factory.mktemp("packs") / "split", manifest, files)
+
+
+@pytest.fixture(scope="module")
+def streams(tmp_path_factory):
+    """Four minutes of the demo breather of a validation day, and silence of no day."""
+    folder = tmp_path_factory.mktemp("streams")
+    source = DemoSource(240.0, seed=3, pace=None)
+    samples = np.concatenate([block.samples[:, 0] for block in source.blocks()])
+    # Digital silence is under every gate, and teaches nothing.
+    samples = samples + 2e-3 * np.random.default_rng(0).standard_normal(len(samples))
+    phases = [
+        PhaseInterval(one.start_sample, one.end_sample, one.phase)
+        for one in source.phases
+        if one.phase is not Phase.NONE
+    ]
+    for name, sound, truth, day in (("breath", samples, phases, "2"), ("quiet", np.zeros(32000), [], None)):
+        soundfile.write(folder / f"{name}.wav", sound, RATE_HZ, subtype="FLOAT")
+        (folder / f"{name}.csv").write_text(csv_from_labels(truth))
+        (folder / f"{name}.json").write_text(json.dumps({"day": day}))
+    return folder
+
+
+def test_the_pack_is_written_again_with_what_was_fitted(pack, streams, tmp_path):
+    flags = {"--pack": pack.path, "--streams": streams, "--out": tmp_path / "out"}
+    words = [str(word) for flag in flags.items() for word in flag]
+    done = CliRunner().invoke(main, ["fit-decision", *words])
+    assert done.exit_code == 0, done.stderr
+    fitted = load_pack(tmp_path / "out")
+    emission = fitted.manifest.emission
+    assert f"fitted to {emission.n_windows} windows" in done.stdout
+    assert msgspec.structs.replace(fitted.manifest, emission=None) == pack.manifest
+    # The tiny networks hear the demo's phases well, and late.
+    assert np.mean(emission.phase.mean[INHALE]) < 0 < np.mean(emission.phase.mean[EXHALE])
+    assert emission.phase.mean[EXHALE][0] < emission.phase.mean[EXHALE][4]
+
+    with_engine = fit_pack(pack, find_streams(streams), tmp_path / "again", engine="onnxruntime")
+    assert with_engine.manifest.emission == emission
+
+
+def test_the_live_path_decides_with_it(pack, streams, tmp_path):
+    from realtime.engine import open_engine
+
+    fitted = fit_pack(pack, find_streams(streams), tmp_path / "out")
+    engine, _ = open_engine(pack)
+    with engine:
+        plain, aware = (
+            replay(streams / "breath.wav", engine, one.manifest, PipelineSettings()) for one in (pack, fitted)
+        )
+    assert [frame.prob_exhale for frame in plain.frames] == [frame.prob_exhale for frame in aware.frames]
+    assert plain.events != aware.events
+    assert {event.phase for event in aware.events} == set(Phase)
+
+
+def test_streams_of_other_days_are_refused(pack, streams, tmp_path):
+    for day in ("1", "3", None):
+        others = [replace(stream, day=day if stream.truth else None) for stream in find_streams(streams)]
+        with pytest.raises(LabelsError, match=r"no validation day of the pack; .*--part validation"):
+            fit_pack(pack, others, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,119 @@
+"""The evidence: what a window says of every state and age."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from engines.manifest import Emission, NormalByAge
+from realtime.decision import DecisionSettings, DecisionState, advance
+from realtime.events import Phase
+from realtime.evidence import Evidence
+from realtime.lengths import AFTER_EXHALE, AFTER_INHALE, EXHALE, INHALE
+
+SETTINGS = DecisionSettings(phase_weight=0.5, presence_weight=1.0, breath_share=0.6)
+HOP = 1600
+# Just after its onset a phase still sounds like the one before.
+PHASE = NormalByAge(
+    mean=((1.0, -2.0, -2.0), (-1.0, 2.0, 2.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
+    sd=((1.0, 1.0, 0.5), (1.0, 1.0, 0.5), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),
+)
+PRESENCE = NormalByAge(
+    mean=((2.0, 3.0, 3.0), (2.0, 3.0, 3.0), (-1.0, -2.0, -2.0), (-1.0, -2.0, -2.0)),
+    sd=((1.0, 1.0, 1.0),) * 4,
+)
+EMISSION = Emission((0.2, 0.5), PHASE, PRESENCE, n_windows=1000)
+
+
+def prob(log_odds):
+    return 1 / (1 + np.exp(-log_odds))
+
+
+def evidence_of(emission=EMISSION, settings=SETTINGS, hop=HOP):
+    return Evidence(emission, settings, DecisionState.initial(settings, hop))
+
+
+def test_without_an_emission_posteriors_are_divided_by_their_priors():
+    likelihood = evidence_of(None).likelihood(0.9, 0.8)
+    assert likelihood.shape == DecisionState.initial(SETTINGS, HOP).belief.shape
+    present, absent = 0.8 / 0.6, 0.2 / 0.4
+    for state, expected in {
+        INHALE: (2 * 0.1) ** 0.5 * present,
+        EXHALE: (2 * 0.9) ** 0.5 * present,
+        AFTER_INHALE: absent,
+        AFTER_EXHALE: absent,
+    }.items():
+        np.testing.assert_allclose(likelihood[state], expected)
+
+
+def test_with_an_emission_ages_are_told_apart():
+    """Up to 0.2 s there are two ages, at 0.05 and 0.15 s; up to 0.5 s three more."""
+    likelihood = evidence_of().likelihood(prob(-2.0), prob(3.0))
+    np.testing.assert_allclose(likelihood[INHALE, 5:], likelihood[INHALE].max())
+    columns = {"young": [0, 1], "middle": [2, 3, 4], "old": [5, 6, 59]}
+    for column in columns.values():
+        np.testing.assert_allclose(likelihood[:, column], likelihood[:, [column[0]] * len(column)])
+    # The same window by hand: normal densities, tempered.
+    log_likelihood = np.log(likelihood)
+    middle_over_young = 0.5 * (3.0**2 / 2) + (1.0**2 / 2)
+    assert log_likelihood[INHALE, 2] - log_likelihood[INHALE, 0] == pytest.approx(middle_over_young)
+    assert log_likelihood[INHALE, 5] - log_likelihood[INHALE, 2] == pytest.approx(0.5 * np.log(2))
+    inhale_over_pause = 0.5 * (2.0**2 / 2) + 5.0**2 / 2
+    assert log_likelihood[INHALE, 2] - log_likelihood[AFTER_EXHALE, 2] == pytest.approx(
+        min(inhale_over_pause, 12.0 - 0.5 * np.log(2))
+    )
+
+
+def test_under_the_gate_there_is_no_phase_whatever_the_networks_say():
+    likelihood = evidence_of().likelihood(0.999, 0.0)
+    np.testing.assert_allclose(likelihood[[AFTER_INHALE, AFTER_EXHALE]], 1.0)
+    np.testing.assert_allclose(likelihood[[INHALE, EXHALE]], np.exp(-9.0))
+
+
+@pytest.mark.parametrize("emission", [None, EMISSION])
+def test_no_window_says_that_something_is_impossible(emission):
+    for prob_exhale in (0.0, 1e-30, 0.5, 1.0):
+        for prob_breath in (0.0, 1e-30, 0.5, 1.0):
+            likelihood = evidence_of(emission).likelihood(prob_exhale, prob_breath)
+            assert np.isfinite(likelihood).all()
+            assert likelihood.min() > 1e-6 * likelihood.max()
+
+
+@pytest.mark.parametrize("emission", [None, EMISSION])
+def test_two_windows_at_half_the_hop_say_as_much_as_one(emission):
+    whole = evidence_of(emission).likelihood(0.7, 0.6)[:, 30]
+    half = evidence_of(emission, hop=HOP // 2).likelihood(0.7, 0.6)[:, 60]
+    np.testing.assert_allclose(half**2, whole)
+
+
+@pytest.mark.parametrize("prob_breath", [0.0, 0.4])
+def test_a_weight_of_nothing_hears_nothing(prob_breath):
+    deaf = replace(SETTINGS, phase_weight=0.0, presence_weight=0.0)
+    likelihood = evidence_of(settings=deaf).likelihood(0.9, prob_breath)
+    if prob_breath:
+        np.testing.assert_allclose(likelihood, 1.0)
+    else:  # the gate has no weight: it is the user's word
+        assert likelihood[INHALE, 0] < 1e-3
+
+
+def test_a_phase_that_begins_with_the_sound_of_the_one_before_is_shown_without_a_detour():
+    """The first two windows of an exhalation sound like an inhalation; a blind decision would wait longer."""
+    beginning, inhaling = (prob(1.0), prob(2.0)), (prob(-2.0), prob(3.0))
+    turning, exhaling = (prob(-1.0), prob(2.0)), (prob(2.0), prob(3.0))
+    heard = [beginning] * 2 + [inhaling] * 8 + [turning] * 2 + [exhaling] * 8
+
+    def shown(emission):
+        state = DecisionState.initial(SETTINGS, HOP)
+        evidence = Evidence(emission, SETTINGS, state)
+        events = []
+        for k, probs in enumerate(heard):
+            state, decided = advance(state, evidence.likelihood(*probs), 16000 + k * HOP, SETTINGS)
+            events += [decided.event] if decided.event else []
+        return events
+
+    aware, blind = shown(EMISSION), shown(None)
+    assert [event.phase for event in aware] == [Phase.INHALE, Phase.EXHALE]
+    assert aware[-1].reported_sample <= blind[-1].reported_sample
+    true_onset = 16000 + 9 * HOP
+    assert abs(aware[-1].onset_sample - true_onset) <= HOP
+    assert abs(aware[-1].onset_sample - true_onset) < abs(blind[-1].onset_sample - true_onset)
