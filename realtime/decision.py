@@ -44,18 +44,19 @@ class DecisionSettings:
         phase_weight: exponent of the likelihood of the phase. Windows overlap and are no independent
             witnesses, so it is below 1.
         presence_weight: exponent of the likelihood of breath.
-        breath_share: share of instants with breath in what the networks were trained on.
+        breath_share: share of instants with breath in what the networks were trained on; for packs without
+            an emission.
         margin: another phase is shown once it is this much more probable than the shown one, 0-1.
         confidence_weight: exponent of the odds of what is shown: the filter takes overlapping windows for
             more than they are, and is surer than it is right.
         lengths: what is believed of the lengths of phases.
     """
 
-    phase_weight: float = 0.25
-    presence_weight: float = 1.2
+    phase_weight: float = 0.3
+    presence_weight: float = 1.4
     breath_share: float = 0.7
     margin: float = 0.2
-    confidence_weight: float = 0.36
+    confidence_weight: float = 0.45
     lengths: LengthSettings = field(default_factory=LengthSettings)
 
 

@@ -47,12 +47,12 @@ class LengthSettings:
         memory: what a length counts for once the next of its kind is heard, 0-1; 0 learns nothing.
     """
 
-    pause_after_inhale: float = 0.5
-    pause_after_exhale: float = 0.85
+    pause_after_inhale: float = 0.3
+    pause_after_exhale: float = 0.9
     repeat_share: float = 0.01
-    sigma: float = 0.4
-    prior_breaths: float = 0.5
-    memory: float = 0.8
+    sigma: float = 0.3
+    prior_breaths: float = 0.25
+    memory: float = 0.9
 
 
 @dataclass(frozen=True, eq=False)

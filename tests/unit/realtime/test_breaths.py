@@ -111,6 +111,14 @@ def test_breaths_older_than_a_minute_are_forgotten():
     assert state.breaths_per_min is None
 
 
+def test_a_hop_that_forgets_nothing_makes_no_new_tuple():
+    """Made anew from a generator ten times a second, such tuples filled two megabytes within an hour."""
+    _, before = heard(*regular(20))
+    after, _ = advance(before, frame(81), SETTINGS)
+    assert len(after.cycles) == 20
+    assert after.cycles is before.cycles
+
+
 def test_variability_is_that_of_neurokit():
     """By the formulas of rsp_rrv: numpy's standard deviation with ddof=1, root mean square of differences."""
     lengths_s = np.array([4.0, 5.0, 3.5, 4.25, 6.0])
