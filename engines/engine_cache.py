@@ -175,9 +175,12 @@ def find_engine(
         if not found:
             return engine
     nearest, found = min(zip(candidates, differences, strict=True), key=lambda pair: len(pair[1]))
+    key = nearest.manifest.key
+    # What another pack was built with, this one may not have.
+    like = key if key.pack_sha256 == pack_sha256 else None
     raise EngineMismatchError(
         f"no {flavour} engine in {root} fits: the nearest was built {' and '.join(found)}. "
-        f"Build it again: {build_command(pack_path, flavour, nearest.manifest.key)}"
+        f"Build it again: {build_command(pack_path, flavour, like)}"
     )
 
 

@@ -8,7 +8,7 @@ from engines.ensemble import WeightMethod
 from engines.spec import FeatureSpec
 
 SCHEMA_VERSION = 2
-N_EMISSION_STATES = 4
+N_STATES = 4
 
 
 class NetworkInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,13 +36,18 @@ class Ensemble(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NormalByAge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A normal distribution for each of the four states (rows) and each range of ages (columns).
+    """A normal distribution for each of the four states and each range of ages.
 
     The states are inhalation, exhalation, the pause after an inhalation and the pause after an exhalation.
+
+    Attributes:
+        mean: a row for each state, a column for each range.
+        sd: standard deviation of each state, at every age: if it changed with age, what is louder or clearer
+            than usual would speak for whichever age varies most.
     """
 
     mean: tuple[tuple[float, ...], ...]
-    sd: tuple[tuple[float, ...], ...]
+    sd: tuple[float, ...]
 
 
 class Emission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,12 +61,14 @@ class Emission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         phase: of the log odds of P(exhale), natural logarithm.
         presence: of the log odds of P(breath), networks and level together.
         n_windows: windows that it was fitted to.
+        streams: fingerprint (SHA-256, hex) of the streams that they are of.
     """
 
     age_borders_s: tuple[float, ...]
     phase: NormalByAge
     presence: NormalByAge
     n_windows: int
+    streams: str
 
 
 class SplitDays(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

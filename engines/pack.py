@@ -15,7 +15,7 @@ import msgspec
 
 from engines.contract import contract_hash
 from engines.errors import OutputError, PackError
-from engines.manifest import N_EMISSION_STATES, SCHEMA_VERSION, Emission, Manifest
+from engines.manifest import N_STATES, SCHEMA_VERSION, Emission, Manifest
 from engines.paths import path_from_text
 from engines.spec import FeatureSpec
 
@@ -108,7 +108,7 @@ def save_pack(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> P
 
     Args:
         folder: where; what is there is replaced only if it is a pack or empty.
-        manifest: its `files` are made anew from `files`.
+        manifest: its `files` are made anew from `files`, and it is written in the newest schema.
         files: content of each file by its name.
 
     Raises:
@@ -118,7 +118,7 @@ def save_pack(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> P
     partial, previous = (place.with_name(f".{place.name}.{state}") for state in ("partial", "previous"))
     check_destination(place)
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
-    complete = msgspec.structs.replace(manifest, files=hashes)
+    complete = msgspec.structs.replace(manifest, schema_version=SCHEMA_VERSION, files=hashes)
     text = json.dumps(msgspec.to_builtins(complete), indent=2, allow_nan=False)
     try:
         if previous.exists() and not place.exists():
@@ -224,11 +224,11 @@ def _contradictions_of_emission(emission: Emission) -> Iterator[str]:
     if not all(before < border for before, border in pairwise(borders)):
         yield f"the ages of its emission, {emission.age_borders_s}, do not ascend from above 0"
     for name, normal in (("phase", emission.phase), ("presence", emission.presence)):
-        for rows in (normal.mean, normal.sd):
-            if len(rows) != N_EMISSION_STATES or any(len(row) != len(borders) for row in rows):
-                wanted = f"{N_EMISSION_STATES} states and {len(borders)} ranges of ages"
-                yield f"its emission of the {name} is not of {wanted}"
-        if not all(sd > 0 for row in normal.sd for sd in row):
+        widths = {len(row) for row in normal.mean}
+        if {len(normal.mean), len(normal.sd)} != {N_STATES} or widths != {len(borders)}:
+            wanted = f"{N_STATES} states and {len(borders)} ranges of ages"
+            yield f"its emission of the {name} is not of {wanted}"
+        if not min(normal.sd, default=1.0) > 0:
             yield f"its emission of the {name} has a deviation that is not above 0"
 
 

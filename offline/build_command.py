@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engines.errors import EngineMissingError
+from engines.errors import ConfigError, EngineMissingError
 from offline.cli_options import FOLDER, need_workshop, pack_option, read_clips
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def build(
 
     TensorRT builds on the GPU that the engine is for; TensorRT-RTX anywhere, for every GeForce RTX and
     workstation GPU of its list; OpenVINO for this CPU; ONNX Runtime runs a pack's graphs as they are. What
-    was built before and is whole is not built again. Where the engine cannot be run, or there is nothing to
-    hold it to, the parity gate says so, and says neither passed nor failed.
+    was built before and is whole is built again only with --rebuild. Where the engine cannot be run, or there
+    is nothing to hold it to, the parity gate says so, and says neither passed nor failed.
     """
     is_on_cpu = engine in ("onnxruntime", "openvino")
     from engines.engine_cache import BatchProfile
@@ -68,6 +68,8 @@ def build(
             f"{loaded.path} holds no ONNX graphs; make them with: breath-offline export --pack {loaded.path}"
         )
     if is_on_cpu:
+        if rebuild:
+            raise ConfigError(f"--rebuild is for engines of TensorRT; {engine} needs none. Leave it out")
         _build_on_cpu(loaded, engine, precision, out, data)
         return
     windows = gate_windows(None if data is None else read_clips(data, skip_bad=False))

@@ -10,25 +10,27 @@ from numpy.typing import NDArray
 
 from engines.contract import RATE_HZ
 from engines.errors import LabelsError
-from engines.manifest import N_EMISSION_STATES, Emission, NormalByAge
+from engines.manifest import N_STATES, Emission, NormalByAge
 from engines.pack import Pack, check_destination, save_pack
 from offline.predict import Progress
-from offline.stream_files import Stream
+from offline.stream_files import Stream, fingerprint
 from offline.stream_replays import Replayer
 from realtime.events import Phase
-from realtime.evidence import MOST_LOG_ODDS_OF_PHASE, MOST_LOG_ODDS_OF_PRESENCE, log_odds
+from realtime.evidence import log_odds
 from realtime.labels import PhaseInterval
 from realtime.lengths import AFTER_EXHALE, AFTER_INHALE, EXHALE, INHALE
 from realtime.pipeline import PipelineSettings
 from realtime.replay import Replay
 
 AGE_BORDERS_S = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 2.0)
-# A range of ages counts for itself by its windows, and for its whole state by so many more.
+# The mean of a range of ages is that of its windows and of so many as the whole state has.
 PRIOR_WINDOWS = 100
 MIN_WINDOWS = 50
 # What did not vary in these streams may in others.
 LEAST_SD = 0.2
 _DECIMALS = 3
+_PHASES, _PAUSES = (INHALE, EXHALE), (AFTER_INHALE, AFTER_EXHALE)
+_Groups = tuple[tuple[int, ...], ...]
 
 
 def fit_pack(
@@ -53,6 +55,7 @@ def fit_pack(
     Raises:
         LabelsError: a stream is of no validation day of the pack, or they hold too little.
         AudioError: a stream cannot be heard.
+        ConfigError: the name of the engine cannot be used.
         EngineError: the engine failed, or cannot run here.
         OutputError: `out` cannot be written.
     """
@@ -71,18 +74,20 @@ def fit_pack(
             heard.append((replay, stream.truth))
             if progress:
                 progress(len(heard), len(breathing))
-    manifest = msgspec.structs.replace(pack.manifest, emission=fitted_emission(heard))
+    manifest = msgspec.structs.replace(pack.manifest, emission=fitted_emission(heard, fingerprint(breathing)))
     return save_pack(out, manifest, {name: (pack.path / name).read_bytes() for name in manifest.files})
 
 
-def fitted_emission(heard: Iterable[tuple[Replay, Sequence[PhaseInterval]]]) -> Emission:
+def fitted_emission(heard: Iterable[tuple[Replay, Sequence[PhaseInterval]]], streams: str = "") -> Emission:
     """Fit normal distributions to what the live path heard of streams whose phases are known.
 
-    Windows before the first true phase, and under the gate, are left out. Of the others mean and variance are
-    taken for each state and range of ages, drawn towards those of the whole state as if by 100 more windows.
+    Windows before the first true phase, and under the gate, are left out. Of the others the mean is taken for
+    each state and range of ages, drawn towards that of the whole state as if by `PRIOR_WINDOWS` more. The
+    deviation around the means is one number for the phase; for presence, one for phases and one for pauses.
 
     Args:
         heard: each stream's replay and its true phases, in order of time.
+        streams: their fingerprint.
 
     Raises:
         LabelsError: a phase or a pause is too rare in these streams.
@@ -91,7 +96,7 @@ def fitted_emission(heard: Iterable[tuple[Replay, Sequence[PhaseInterval]]]) -> 
     if not parts:
         raise LabelsError("none of these streams holds a phase; compose some with: breath-offline compose")
     states, ages_s, phase, presence = (np.concatenate(column) for column in zip(*parts, strict=True))
-    counts = np.bincount(states, minlength=N_EMISSION_STATES)
+    counts = np.bincount(states, minlength=N_STATES)
     if counts.min() < MIN_WINDOWS:
         named = ("inhalations", "exhalations", "pauses after inhalations", "pauses after exhalations")
         rarest = int(counts.argmin())
@@ -102,9 +107,10 @@ def fitted_emission(heard: Iterable[tuple[Replay, Sequence[PhaseInterval]]]) -> 
     ranges = np.searchsorted(np.asarray(AGE_BORDERS_S), ages_s)
     return Emission(
         AGE_BORDERS_S,
-        phase=_normal(phase, states, ranges),
-        presence=_normal(presence, states, ranges),
+        phase=_normal(phase, states, ranges, (_PHASES + _PAUSES,)),
+        presence=_normal(presence, states, ranges, (_PHASES, _PAUSES)),
         n_windows=len(states),
+        streams=streams,
     )
 
 
@@ -125,26 +131,28 @@ def _windows(replay: Replay, truth: Sequence[PhaseInterval]) -> tuple[NDArray[An
             is_here = (ends > start) & (ends <= end)
             states[is_here] = named
             ages_s[is_here] = (ends[is_here] - start) / RATE_HZ
-    phase = np.array([log_odds(frame.prob_exhale, MOST_LOG_ODDS_OF_PHASE) for frame in replay.frames])
-    presence = np.array([log_odds(prob, MOST_LOG_ODDS_OF_PRESENCE) for prob in prob_breath])
+    phase = np.array([log_odds(frame.prob_exhale) for frame in replay.frames])
+    presence = np.array([log_odds(prob) for prob in prob_breath])
     is_used = (states >= 0) & (prob_breath > 0)
     return states[is_used], ages_s[is_used], phase[is_used], presence[is_used]
 
 
-def _normal(values: NDArray[np.float64], states: NDArray[np.int64], ranges: NDArray[np.int64]) -> NormalByAge:
-    means, sds = [], []
-    for state in range(N_EMISSION_STATES):
+def _normal(
+    values: NDArray[np.float64], states: NDArray[np.int64], ranges: NDArray[np.int64], alike: _Groups
+) -> NormalByAge:
+    """Means by state and range of ages; one deviation around them for all states that are `alike`."""
+    mean = np.zeros((N_STATES, len(AGE_BORDERS_S) + 1))
+    for state in range(N_STATES):
         of_state = values[states == state]
-        parts = [values[(states == state) & (ranges == number)] for number in range(len(AGE_BORDERS_S) + 1)]
-        mean = [_drawn(part.sum(), len(part), of_state.mean()) for part in parts]
-        variance = [
-            _drawn(((part - centre) ** 2).sum(), len(part), of_state.var())
-            for part, centre in zip(parts, mean, strict=True)
-        ]
-        means.append(tuple(round(float(value), _DECIMALS) for value in mean))
-        sds.append(tuple(round(max(LEAST_SD, float(np.sqrt(value))), _DECIMALS) for value in variance))
-    return NormalByAge(tuple(means), tuple(sds))
-
-
-def _drawn(total: float, n: int, prior: float) -> float:
-    return float((total + PRIOR_WINDOWS * prior) / (n + PRIOR_WINDOWS))
+        for number in range(mean.shape[1]):
+            here = values[(states == state) & (ranges == number)]
+            total = here.sum() + PRIOR_WINDOWS * of_state.mean()
+            mean[state, number] = total / (len(here) + PRIOR_WINDOWS)
+    residuals = values - mean[states, ranges]
+    sd = np.zeros(N_STATES)
+    for group in alike:
+        sd[list(group)] = max(LEAST_SD, residuals[np.isin(states, group)].std())
+    return NormalByAge(
+        mean=tuple(tuple(round(float(value), _DECIMALS) for value in row) for row in mean),
+        sd=tuple(round(float(value), _DECIMALS) for value in sd),
+    )

@@ -79,6 +79,8 @@ def quantise_pack(
     manifest = msgspec.structs.replace(
         pack.manifest,
         graph_precision="int8",
+        # It was fitted to the float graphs.
+        emission=None,
         metrics=pack.manifest.metrics | {"int8_against_float": figures},
     )
     weights = {path.name for path in pack.weight_paths.values()}

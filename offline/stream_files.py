@@ -1,6 +1,7 @@
 """Labelled streams of a folder: NAME.wav, NAME.csv with its phases, and NAME.json about its making."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +85,11 @@ def find_streams(folder: Path) -> list[Stream]:
             "the columns start_s,end_s,phase; make streams with: breath-offline compose"
         )
     return streams
+
+
+def fingerprint(streams: Sequence[Stream]) -> str:
+    """SHA-256 (hex) of the names, sounds and labels of streams."""
+    return hashlib.sha256(repr([(one.name, one.checksum) for one in streams]).encode()).hexdigest()
 
 
 def words_from_count(n_streams: int, n_spliced: int) -> str:

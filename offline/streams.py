@@ -1,6 +1,5 @@
 """The streaming benchmark: labelled streams through the live path, scored overall and slice by slice."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -14,7 +13,7 @@ from offline import stream_scores
 from offline.evaluate import PACKAGES, part_of_days
 from offline.metrics import Interval, drawn_days, interval_95
 from offline.predict import Progress
-from offline.stream_files import SNR_CLASSES, Stream
+from offline.stream_files import SNR_CLASSES, Stream, fingerprint
 from offline.stream_replays import Replayer
 from offline.stream_scores import Tally
 from offline.versions import software_versions
@@ -210,7 +209,7 @@ def evaluate_streams(
         contract=contract_hash(),
         pack=pack.manifest.name,
         pack_sha256=pack.sha256,
-        streams=hashlib.sha256(repr([(one.name, one.checksum) for one in streams]).encode()).hexdigest(),
+        streams=fingerprint(streams),
         n_streams=len(streams),
         n_spliced=sum(stream.is_spliced for stream in streams),
         seconds=float(sum(result.tally.seconds for result in results[0])),

@@ -53,7 +53,7 @@ class DecisionSettings:
     """
 
     phase_weight: float = 0.3
-    presence_weight: float = 1.4
+    presence_weight: float = 1.2
     breath_share: float = 0.7
     margin: float = 0.2
     confidence_weight: float = 0.45

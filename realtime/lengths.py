@@ -8,9 +8,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.manifest import N_STATES
+
 INHALE, EXHALE, AFTER_INHALE, AFTER_EXHALE = range(4)
 """The hidden states: two phases, and the pauses that follow them."""
-N_STATES = 4
 
 LogNormal = tuple[float, float, float]
 """Weight, median in seconds, standard deviation of the logarithm."""
@@ -50,8 +51,8 @@ class LengthSettings:
     pause_after_inhale: float = 0.3
     pause_after_exhale: float = 0.9
     repeat_share: float = 0.01
-    sigma: float = 0.3
-    prior_breaths: float = 0.25
+    sigma: float = 0.25
+    prior_breaths: float = 0.5
     memory: float = 0.9
 
 

@@ -54,7 +54,8 @@ class Step:
         captured_s: when the newest sample of the window was made, seconds of `time.perf_counter`; None: the
             source is not live.
         decided_s: when the step was complete, on the same clock.
-        prob_breath: P(breath) of this window alone, by networks and level together, 0-1.
+        prob_breath: P(breath) of this window by the networks and, as against the loudest sound of late, its
+            level; 0-1.
     """
 
     frame: Frame
@@ -105,7 +106,7 @@ class Pipeline:
         self._settings = settings
         self._presence = presence.PresenceState.initial()
         self._decision = decision.DecisionState.initial(settings.decision, hop_samples, settings.lookahead_s)
-        self._evidence = Evidence(manifest.emission, settings.decision, self._decision)
+        self._evidence = Evidence.of(manifest.emission, settings.decision, self._decision)
         # Public, because only the session learns of gaps of the sound.
         self.breaths = BreathCounter(settings.breathing)
 

@@ -211,7 +211,7 @@ class Stream:
         }
 
 
-_STATE_VERSION = 1
+_STATE_VERSION = 2
 _LOST = "lost by the program that hands the sound over"
 _INTEGERS = (np.int16, np.int32)
 

@@ -2,14 +2,24 @@
 
 import os
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from engines.contract import N_CHANNELS, N_FRAMES, N_ROWS, N_SCALARS, WINDOW_SAMPLES, contract_hash
-from engines.manifest import SCHEMA_VERSION, Ensemble, Manifest, NetworkInfo, Provenance, SplitDays
-from engines.pack import save_pack
+from engines.manifest import (
+    SCHEMA_VERSION,
+    Emission,
+    Ensemble,
+    Manifest,
+    NetworkInfo,
+    NormalByAge,
+    Provenance,
+    SplitDays,
+)
+from engines.pack import load_pack, save_pack
 from engines.spec import FeatureSpec
 
 # Of the newest quarter second: the demo's inhalations have a larger one than its exhalations.
@@ -119,6 +129,18 @@ def tiny_pack(tmp_path_factory):
         "vgg.onnx": _network_graph(0.7),
     }
     return save_pack(tmp_path_factory.mktemp("packs") / "tiny", manifest, graphs).path
+
+
+@pytest.fixture(scope="session")
+def fitted_pack(tiny_pack, tmp_path_factory):
+    """Folder of the tiny pack with an emission: just after its onset a phase sounds like the one before."""
+    phase = NormalByAge(mean=((1.0, -3.0), (-1.0, 3.0), (0.0, 0.0), (0.0, 0.0)), sd=(2.0,) * 4)
+    presence = NormalByAge(mean=((1.0, 3.0), (1.0, 3.0), (-1.0, -3.0), (-1.0, -3.0)), sd=(2.0,) * 4)
+    tiny = load_pack(tiny_pack)
+    emission = Emission((0.2,), phase, presence, n_windows=100, streams="")
+    files = {name: (tiny.path / name).read_bytes() for name in tiny.manifest.files}
+    manifest = msgspec.structs.replace(tiny.manifest, emission=emission)
+    return save_pack(tmp_path_factory.mktemp("packs") / "fitted", manifest, files).path
 
 
 @pytest.fixture

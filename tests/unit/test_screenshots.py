@@ -20,10 +20,11 @@ def lines_of(svg):
 
 
 def without_latency(svg):
-    """Every line but the one with the latency and the next, into which its digits may push words."""
+    """Every line but those with times, and the one into which the digits of the latency may push words."""
     lines = lines_of(svg)
     at = next(number for number, text in lines.items() if "latency" in text)
-    return {number: text for number, text in lines.items() if number not in (at, at + 1)}
+    timed = {at, at + 1, *(number for number, text in lines.items() if "of stages" in text)}
+    return {number: text for number, text in lines.items() if number not in timed}
 
 
 def test_the_same_seed_gives_the_same_pictures_but_for_the_latency(tiny_pack):

@@ -56,6 +56,21 @@ def content_of(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def test_what_is_saved_is_of_the_newest_schema(tmp_path):
+    """An older program that finds something new in a manifest must say that it is too old."""
+    old = msgspec.structs.replace(MANIFEST, schema_version=1)
+    assert save_pack(tmp_path / "pack", old, FILES).manifest.schema_version == SCHEMA_VERSION
+
+
+def test_a_manifest_of_the_first_schema_is_read(folder):
+    def change(content):
+        content["schema_version"] = 1
+        del content["emission"]
+
+    edited(folder, change)
+    assert load_pack(folder).manifest.emission is None
+
+
 def test_what_is_saved_is_loaded(folder):
     pack = load_pack(folder)
     assert msgspec.structs.replace(pack.manifest, files={}) == MANIFEST
@@ -205,8 +220,8 @@ def test_networks_with_different_numbers_of_outputs(folder):
         load_pack(folder)
 
 
-NORMAL = NormalByAge(mean=((0.0, 1.0),) * 4, sd=((1.0, 2.0),) * 4)
-EMISSION = Emission((0.3,), phase=NORMAL, presence=NORMAL, n_windows=100)
+NORMAL = NormalByAge(mean=((0.0, 1.0),) * 4, sd=(1.0, 2.0, 3.0, 4.0))
+EMISSION = Emission((0.3,), phase=NORMAL, presence=NORMAL, n_windows=100, streams="a" * 64)
 
 
 def test_an_emission_comes_back_as_it_was(tmp_path):
@@ -225,7 +240,11 @@ def test_an_emission_comes_back_as_it_was(tmp_path):
             "its emission of the presence is not of 4 states and 2 ranges of ages",
         ),
         (
-            {"phase": NormalByAge(mean=NORMAL.mean, sd=((1.0, 0.0), *NORMAL.sd[1:]))},
+            {"phase": NormalByAge(mean=NORMAL.mean, sd=(1.0,))},
+            "its emission of the phase is not of 4 states and 2 ranges of ages",
+        ),
+        (
+            {"phase": NormalByAge(mean=NORMAL.mean, sd=(1.0, 0.0, 1.0, 1.0))},
             "its emission of the phase has a deviation that is not above 0",
         ),
     ],

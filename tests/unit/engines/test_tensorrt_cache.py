@@ -70,7 +70,9 @@ def test_everything_in_the_key_makes_another_name(name):
 def test_an_engine_for_something_else_is_refused_with_the_command_that_mends_it(tmp_path, name):
     stored(tmp_path)
     value, words = OTHERS[name]
-    with pytest.raises(EngineMismatchError, match=f"{words}.*{MEND_ALIKE}"):
+    # What another pack was built with, this one may not have.
+    mend = MEND if name == "pack_sha256" else MEND_ALIKE
+    with pytest.raises(EngineMismatchError, match=f"{words}.*{mend}$"):
         find(tmp_path, **{name: value})
 
 

@@ -459,6 +459,7 @@ def test_onnx_runtime_has_nothing_to_build_but_is_held_to_torch(exported_pack):
             "are float; make such graphs, and build those: ",
         ),
         (("--engine", "onnxruntime", "--precision", "fp16"), 2, "fp16 is no faster"),
+        (("--engine", "openvino", "--rebuild"), 2, "--rebuild is for engines of TensorRT"),
         (("--engine", "openvino", "--precision", "int8"), 2, "breath-offline quantise"),
         (("--engine", "tensorrt-rtx", "--batch", "4:1:1"), 2, "not in order"),
         (("--engine", "tensorrt"), 4, "TensorRT builds only on the GPU"),

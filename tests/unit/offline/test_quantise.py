@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import onnx
@@ -6,7 +8,7 @@ import pytest
 from engines.backend import Inference
 from engines.ensemble import sigmoid
 from engines.errors import ConfigError, EngineError, LabelsError
-from engines.manifest import SplitDays
+from engines.manifest import Emission, NormalByAge, SplitDays
 from engines.onnx_backend import OnnxEngine, open_session
 from engines.pack import load_pack, save_pack
 from offline import quantise
@@ -94,7 +96,12 @@ def test_two_outputs_stay_two_in_int8(presence_pack, calibrating):
 def test_a_pack_of_two_outputs_has_figures_of_both(presence_pack, clips, tmp_path, monkeypatch):
     # What quantising does to a graph is another test's matter, and takes minutes.
     monkeypatch.setattr(quantise, "int8_graph", lambda graph, _calibrating: graph)
-    made = quantise_pack(as_trained_on(clips, presence_pack, tmp_path / "split"), clips, tmp_path / "int8")
+    trained = as_trained_on(clips, presence_pack, tmp_path / "split")
+    normal = NormalByAge(mean=((0.0,),) * 4, sd=(1.0,) * 4)
+    emission = Emission((), normal, normal, n_windows=1, streams="")
+    fitted = replace(trained, manifest=msgspec.structs.replace(trained.manifest, emission=emission))
+    made = quantise_pack(fitted, clips, tmp_path / "int8")
+    assert made.manifest.emission is None
     figures = made.manifest.metrics["int8_against_float"]
     for name in ("cnn8", "vgg", "ensemble"):
         assert figures[name] == {"auc_lost": 0, "mean_difference": 0, "mean_difference_of_presence": 0}

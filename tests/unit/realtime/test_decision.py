@@ -42,7 +42,7 @@ def heard(evidence, settings=SETTINGS, hop=HOP, lookahead_s=0.0, state=None, fir
     state = state or DecisionState.initial(settings, hop, lookahead_s)
     states, decisions = [], []
     for k, (prob_exhale, prob_breath) in enumerate(evidence):
-        likelihood = Evidence(None, settings, state).likelihood(prob_exhale, prob_breath)
+        likelihood = Evidence.of(None, settings, state).likelihood(prob_exhale, prob_breath)
         state, decided = advance(state, likelihood, first + k * hop, settings)
         states.append(state)
         decisions.append(decided)
@@ -208,18 +208,15 @@ def _transitions(lengths):
 def test_what_is_shown_is_the_posterior_of_all_paths(n_ahead):
     """The same sum by forward and backward passes over a matrix of all pairs of state and age."""
     hop, settings = RATE_HZ // 2, replace(SETTINGS, margin=0.0, confidence_weight=1.0)
-    evidence = np.random.default_rng(2).uniform(0.02, 0.98, (24, 2))
-    initial = DecisionState.initial(settings, hop, n_ahead * hop / RATE_HZ)
-    _, decisions = heard(evidence, settings, hop, n_ahead * hop / RATE_HZ)
-    matrix = _transitions(initial.lengths)
+    state = initial = DecisionState.initial(settings, hop, n_ahead * hop / RATE_HZ)
     n_ages = initial.belief.shape[1]
-    share = settings.breath_share
-    weighed = []
-    for exhale, breath in evidence:
-        present, absent = breath / share, (1 - breath) / (1 - share)
-        phases = np.array([2 - 2 * exhale, 2 * exhale, 1, 1]) ** (settings.phase_weight * 5)
-        likelihood = phases * np.array([present, present, absent, absent]) ** (settings.presence_weight * 5)
-        weighed.append(np.repeat(likelihood, n_ages))
+    # Evidence that tells the ages apart, as that of a pack with an emission.
+    weighed = list(np.random.default_rng(2).lognormal(0.0, 1.5, (24, 4 * n_ages)))
+    decisions = []
+    for k, likelihood in enumerate(weighed):
+        state, decided = advance(state, likelihood.reshape(4, n_ages), FIRST + k * hop, settings)
+        decisions.append(decided)
+    matrix = _transitions(initial.lengths)
     forward, past = [], initial.belief.reshape(-1)
     for likelihood in weighed:
         past = (past @ matrix) * likelihood
@@ -326,7 +323,7 @@ def test_whatever_is_heard_it_is_a_belief(settings, hop, n_ahead, runs):
     for prob_exhale, prob_breath, times, skip in runs:
         for k in range(times):
             now += hop * (skip if k == 0 else 1)
-            likelihood = Evidence(None, settings, state).likelihood(prob_exhale, prob_breath)
+            likelihood = Evidence.of(None, settings, state).likelihood(prob_exhale, prob_breath)
             state, decided = advance(state, likelihood, now, settings)
             assert state.belief.sum() == pytest.approx(1)
             assert (state.belief >= 0).all()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from engines.manifest import Emission, NormalByAge
+from engines.pack import load_pack
 from realtime.decision import DecisionSettings, DecisionState, advance
 from realtime.events import Phase
 from realtime.evidence import Evidence
@@ -15,14 +16,12 @@ SETTINGS = DecisionSettings(phase_weight=0.5, presence_weight=1.0, breath_share=
 HOP = 1600
 # Just after its onset a phase still sounds like the one before.
 PHASE = NormalByAge(
-    mean=((1.0, -2.0, -2.0), (-1.0, 2.0, 2.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
-    sd=((1.0, 1.0, 0.5), (1.0, 1.0, 0.5), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),
+    mean=((1.0, -2.0, -3.0), (-1.0, 2.0, 3.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)), sd=(1.0, 1.0, 1.0, 0.5)
 )
 PRESENCE = NormalByAge(
-    mean=((2.0, 3.0, 3.0), (2.0, 3.0, 3.0), (-1.0, -2.0, -2.0), (-1.0, -2.0, -2.0)),
-    sd=((1.0, 1.0, 1.0),) * 4,
+    mean=((1.0, 2.0, 2.0), (1.0, 2.0, 2.0), (-1.0, -2.0, -2.0), (-1.0, -2.0, -2.0)), sd=(1.0, 1.0, 1.0, 1.0)
 )
-EMISSION = Emission((0.2, 0.5), PHASE, PRESENCE, n_windows=1000)
+EMISSION = Emission((0.2, 0.5), PHASE, PRESENCE, n_windows=1000, streams="")
 
 
 def prob(log_odds):
@@ -30,7 +29,7 @@ def prob(log_odds):
 
 
 def evidence_of(emission=EMISSION, settings=SETTINGS, hop=HOP):
-    return Evidence(emission, settings, DecisionState.initial(settings, hop))
+    return Evidence.of(emission, settings, DecisionState.initial(settings, hop))
 
 
 def test_without_an_emission_posteriors_are_divided_by_their_priors():
@@ -48,20 +47,45 @@ def test_without_an_emission_posteriors_are_divided_by_their_priors():
 
 def test_with_an_emission_ages_are_told_apart():
     """Up to 0.2 s there are two ages, at 0.05 and 0.15 s; up to 0.5 s three more."""
-    likelihood = evidence_of().likelihood(prob(-2.0), prob(3.0))
-    np.testing.assert_allclose(likelihood[INHALE, 5:], likelihood[INHALE].max())
-    columns = {"young": [0, 1], "middle": [2, 3, 4], "old": [5, 6, 59]}
-    for column in columns.values():
+    likelihood = evidence_of().likelihood(prob(-2.0), prob(2.0))
+    for column in ([0, 1], [2, 3, 4], [5, 6, 59]):
         np.testing.assert_allclose(likelihood[:, column], likelihood[:, [column[0]] * len(column)])
     # The same window by hand: normal densities, tempered.
     log_likelihood = np.log(likelihood)
-    middle_over_young = 0.5 * (3.0**2 / 2) + (1.0**2 / 2)
+    middle_over_young = 0.5 * (3.0**2 / 2) + 1.0**2 / 2
     assert log_likelihood[INHALE, 2] - log_likelihood[INHALE, 0] == pytest.approx(middle_over_young)
-    assert log_likelihood[INHALE, 5] - log_likelihood[INHALE, 2] == pytest.approx(0.5 * np.log(2))
-    inhale_over_pause = 0.5 * (2.0**2 / 2) + 5.0**2 / 2
-    assert log_likelihood[INHALE, 2] - log_likelihood[AFTER_EXHALE, 2] == pytest.approx(
-        min(inhale_over_pause, 12.0 - 0.5 * np.log(2))
+    assert log_likelihood[INHALE, 2] - log_likelihood[INHALE, 5] == pytest.approx(0.5 * 1.0**2 / 2)
+    inhale_over_pause = 0.5 * (2.0**2 / 2) + 4.0**2 / 2
+    assert log_likelihood[INHALE, 2] - log_likelihood[AFTER_INHALE, 2] == pytest.approx(inhale_over_pause)
+    of_deviation = 0.5 * (np.log(0.5) + (2.0 / 0.5) ** 2 / 2 - 2.0**2 / 2)
+    assert log_likelihood[AFTER_INHALE, 2] - log_likelihood[AFTER_EXHALE, 2] == pytest.approx(
+        min(of_deviation, 12.0 - inhale_over_pause)
     )
+
+
+@pytest.mark.parametrize("hop", [800, 3200, 4000, 8000, 5000])
+def test_an_age_in_hops_has_its_share_of_every_range_that_it_touches(hop):
+    fine, coarse = (evidence_of(hop=one).overlap for one in (1, hop))
+    whole = fine[:, : coarse.shape[1] * hop].reshape(3, -1, hop).mean(axis=2)
+    np.testing.assert_allclose(coarse[:, : whole.shape[1]], whole, atol=1e-12)
+    np.testing.assert_allclose(coarse.sum(axis=0), 1.0)
+    assert (coarse.sum(axis=1) > 0).all()
+
+
+@pytest.mark.parametrize("prob_breath", [0.9, 0.95, 0.98, 0.9975, 1.0])
+@pytest.mark.parametrize("phase", [Phase.INHALE, Phase.EXHALE])
+@pytest.mark.parametrize("sure", [0.75, 0.88, 0.95, 0.99])
+def test_with_the_shipped_pack_a_loud_breath_that_does_not_fade_is_one_phase(phase, sure, prob_breath):
+    """Three seconds, after two of a quiet room; the streams that it was fitted to fade sooner."""
+    settings = DecisionSettings()
+    state = DecisionState.initial(settings, HOP)
+    evidence = Evidence.of(load_pack("default").manifest.emission, settings, state)
+    heard = [(0.6, 0.1)] * 20 + [(sure if phase is Phase.EXHALE else 1 - sure, prob_breath)] * 30
+    events = []
+    for k, probs in enumerate(heard):
+        state, decided = advance(state, evidence.likelihood(*probs), 16000 + k * HOP, settings)
+        events += [decided.event] if decided.event else []
+    assert [event.phase for event in events] == [phase]
 
 
 def test_under_the_gate_there_is_no_phase_whatever_the_networks_say():
@@ -98,13 +122,13 @@ def test_a_weight_of_nothing_hears_nothing(prob_breath):
 
 def test_a_phase_that_begins_with_the_sound_of_the_one_before_is_shown_without_a_detour():
     """The first two windows of an exhalation sound like an inhalation; a blind decision would wait longer."""
-    beginning, inhaling = (prob(1.0), prob(2.0)), (prob(-2.0), prob(3.0))
-    turning, exhaling = (prob(-1.0), prob(2.0)), (prob(2.0), prob(3.0))
+    beginning, inhaling = (prob(1.0), prob(1.0)), (prob(-2.0), prob(2.0))
+    turning, exhaling = (prob(-1.0), prob(1.0)), (prob(2.0), prob(2.0))
     heard = [beginning] * 2 + [inhaling] * 8 + [turning] * 2 + [exhaling] * 8
 
     def shown(emission):
         state = DecisionState.initial(SETTINGS, HOP)
-        evidence = Evidence(emission, SETTINGS, state)
+        evidence = Evidence.of(emission, SETTINGS, state)
         events = []
         for k, probs in enumerate(heard):
             state, decided = advance(state, evidence.likelihood(*probs), 16000 + k * HOP, SETTINGS)

@@ -18,9 +18,14 @@ from realtime.resample import Resampler
 from realtime.saved_state import builtins_from_value, value_from_builtins
 
 
+@pytest.fixture(scope="module", params=["tiny", "fitted"])
+def pack(request, tiny_pack, fitted_pack):
+    return {"tiny": tiny_pack, "fitted": fitted_pack}[request.param]
+
+
 @pytest.fixture(scope="module")
-def detector(tiny_pack):
-    with Detector(pack=tiny_pack, n_threads=1) as opened:
+def detector(pack):
+    with Detector(pack=pack, n_threads=1) as opened:
         yield opened
 
 
@@ -88,22 +93,22 @@ def test_a_state_survives_gaps_and_is_plain_json(detector, breathing):
     one, other = (detector.stream(16_000, with_frames=True) for _ in range(2))
     one.push(breathing[:30_000])
     one.push(breathing[30_000:50_000], n_lost=777)
-    assert json.loads(one.state())["version"] == 1
+    assert json.loads(one.state())["version"] == 2
     other.restore(one.state())
     assert other.push(breathing[50_000:], n_lost=5) == one.push(breathing[50_000:], n_lost=5)
     assert other.summary.lost_samples == one.summary.lost_samples == 782
 
 
-def test_a_state_of_something_else_is_refused_and_the_stream_is_new(detector, tiny_pack, breathing):
+def test_a_state_of_something_else_is_refused_and_the_stream_is_new(detector, pack, breathing):
     stream = detector.stream(16_000, with_frames=True)
     expected = whole(detector, breathing)
     stream.push(breathing)
     state = stream.state()
     damaged = json.loads(state)
     del damaged["pipeline"]["_intake"]
-    with Detector(pack=tiny_pack, hop_s=0.2, n_threads=1) as slower:
+    with Detector(pack=pack, hop_s=0.2, n_threads=1) as slower:
         foreign = [slower.stream(16_000).state(), detector.stream(48_000).state()]
-    newer = json.dumps(json.loads(state) | {"version": 2}).encode()
+    newer = json.dumps(json.loads(state) | {"version": 3}).encode()
     for bad in (b"", b"[]", json.dumps(damaged).encode(), newer, *foreign):
         with pytest.raises(ConfigError, match="state"):
             stream.restore(bad)

@@ -79,7 +79,8 @@ def rendered(shown, width, height, *, no_color=False):
 @pytest.mark.parametrize("notices", [(), (NOTICE,), ("short", NOTICE, "last")])
 def test_the_view_fits_every_terminal(width, height, phase, notices):
     for shown in (
-        view(phase, notices, has_keys=True), View(FACTS, notices=notices), View(FACTS, is_muted=True)
+        view(phase, notices, has_keys=True), View(FACTS, notices=notices), View(FACTS, is_muted=True),
+        replace(view(phase, notices), status=replace(STATUS, stages=STAGES)),
     ):  # fmt: skip
         lines = lines_from_view(shown, width, height)
         assert len(lines) <= height
