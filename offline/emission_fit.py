@@ -23,8 +23,8 @@ from realtime.pipeline import PipelineSettings
 from realtime.replay import Replay
 
 AGE_BORDERS_S = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 2.0)
-# The mean of a range of ages is that of its windows and of so many as the whole state has.
-PRIOR_WINDOWS = 100
+# A range of ages is judged by its own windows, and by so many more that are as those of its whole state.
+PRIOR_WINDOWS = 300
 MIN_WINDOWS = 50
 # What did not vary in these streams may in others.
 LEAST_SD = 0.2
@@ -140,18 +140,23 @@ def _windows(replay: Replay, truth: Sequence[PhaseInterval]) -> tuple[NDArray[An
 def _normal(
     values: NDArray[np.float64], states: NDArray[np.int64], ranges: NDArray[np.int64], alike: _Groups
 ) -> NormalByAge:
-    """Means by state and range of ages; one deviation around them for all states that are `alike`."""
+    """Means by state and range of ages; one deviation around them for all states that are `alike`.
+
+    Every range counts alike for the deviation, however many windows it has.
+    """
     mean = np.zeros((N_STATES, len(AGE_BORDERS_S) + 1))
+    variance = np.zeros_like(mean)
     for state in range(N_STATES):
         of_state = values[states == state]
         for number in range(mean.shape[1]):
             here = values[(states == state) & (ranges == number)]
-            total = here.sum() + PRIOR_WINDOWS * of_state.mean()
-            mean[state, number] = total / (len(here) + PRIOR_WINDOWS)
-    residuals = values - mean[states, ranges]
+            n = len(here) + PRIOR_WINDOWS
+            centre = (here.sum() + PRIOR_WINDOWS * of_state.mean()) / n
+            mean[state, number] = centre
+            variance[state, number] = (((here - centre) ** 2).sum() + PRIOR_WINDOWS * of_state.var()) / n
     sd = np.zeros(N_STATES)
     for group in alike:
-        sd[list(group)] = max(LEAST_SD, residuals[np.isin(states, group)].std())
+        sd[list(group)] = max(LEAST_SD, float(np.sqrt(variance[list(group)].mean())))
     return NormalByAge(
         mean=tuple(tuple(round(float(value), _DECIMALS) for value in row) for row in mean),
         sd=tuple(round(float(value), _DECIMALS) for value in sd),

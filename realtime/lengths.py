@@ -51,8 +51,8 @@ class LengthSettings:
     pause_after_inhale: float = 0.3
     pause_after_exhale: float = 0.9
     repeat_share: float = 0.01
-    sigma: float = 0.25
-    prior_breaths: float = 0.5
+    sigma: float = 0.3
+    prior_breaths: float = 0.25
     memory: float = 0.9
 
 

@@ -78,6 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--every", type=float, default=10.0, help="Seconds from one sample to the next.")
     parser.add_argument("--json", type=Path, help="Write the result here too.")
     chosen = parser.parse_args(arguments)
+    # Started in the background of a shell, it would ignore Ctrl-C, and so would breath-live.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     missing = what_is_missing()
     if missing and chosen.source == "microphone":
         print(f"soak: error: a virtual microphone needs {', '.join(missing)}", file=sys.stderr)

@@ -98,19 +98,17 @@ def test_few_windows_are_drawn_towards_their_state():
     assert emission.phase.mean[INHALE][0] == pytest.approx(expected, abs=0.002)
 
 
-def test_a_deviation_is_that_around_the_means_of_all_that_are_alike():
+def test_a_deviation_is_that_of_all_that_are_alike_and_every_age_counts_alike():
     rng = np.random.default_rng(0)
     sds = {INHALE: 1.0, EXHALE: 2.0, AFTER_INHALE: 0.5, AFTER_EXHALE: 0.5}
 
     def value_of(state, age_s):
-        centre = -3.0 if age_s < 0.3 else 3.0
-        return centre + rng.normal(), centre + sds[state] * rng.normal()
+        return 3.0 + rng.normal(), 3.0 + sds[state] * rng.normal()
 
     emission = fitted_emission([breathing(1000, value_of)])
     assert set(np.round(emission.phase.sd, 1)) == {1.0}
-    n_hops = {state: 10 * seconds for state, seconds in CYCLE_S.items()}
-    both = np.sqrt((n_hops[INHALE] * 1.0 + n_hops[EXHALE] * 4.0) / (n_hops[INHALE] + n_hops[EXHALE]))
-    assert emission.presence.sd == pytest.approx((both, both, 0.5, 0.5), rel=0.15)
+    both = np.sqrt((1.0**2 + 2.0**2) / 2)
+    assert emission.presence.sd == pytest.approx((both, both, 0.5, 0.5), rel=0.05)
 
 
 def test_what_is_under_the_gate_or_before_the_first_phase_is_left_out():
