@@ -78,12 +78,10 @@ class Evidence:
 
     def _by_emission(self, emission: Emission, prob_exhale: float, prob_breath: float) -> Matrix:
         """(4, n_ranges), 1 at most."""
-        phase, presence = log_odds(prob_exhale), log_odds(prob_breath)
-        most = _MOST_LOG_ODDS_OF_PRESENCE
-        log_likelihood = self.settings.phase_weight * _log_density(emission.phase, phase)
-        log_likelihood += self.settings.presence_weight * _log_density(
-            emission.presence, min(max(presence, -most), most)
-        )
+        most, settings = _MOST_LOG_ODDS_OF_PRESENCE, self.settings
+        presence = min(max(log_odds(prob_breath), -most), most) - settings.presence_caution
+        log_likelihood = settings.phase_weight * _log_density(emission.phase, log_odds(prob_exhale))
+        log_likelihood += settings.presence_weight * _log_density(emission.presence, presence)
         log_likelihood = np.maximum(log_likelihood - log_likelihood.max(), _LEAST_LOG_LIKELIHOOD)
         likelihood: Matrix = np.exp(self.hops * log_likelihood)
         return likelihood

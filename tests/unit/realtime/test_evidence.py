@@ -12,7 +12,7 @@ from realtime.events import Phase
 from realtime.evidence import Evidence
 from realtime.lengths import AFTER_EXHALE, AFTER_INHALE, EXHALE, INHALE
 
-SETTINGS = DecisionSettings(phase_weight=0.5, presence_weight=1.0, breath_share=0.6)
+SETTINGS = DecisionSettings(phase_weight=0.5, presence_weight=1.0, presence_caution=0.0, breath_share=0.6)
 HOP = 1600
 # Just after its onset a phase still sounds like the one before.
 PHASE = NormalByAge(
@@ -86,6 +86,13 @@ def test_with_the_shipped_pack_a_loud_breath_that_does_not_fade_is_one_phase(pha
         state, decided = advance(state, evidence.likelihood(*probs), 16000 + k * HOP, settings)
         events += [decided.event] if decided.event else []
     assert [event.phase for event in events] == [phase]
+
+
+def test_with_caution_more_presence_says_as_much():
+    cautious = replace(SETTINGS, presence_caution=0.5)
+    np.testing.assert_allclose(
+        evidence_of(settings=cautious).likelihood(0.3, prob(1.5)), evidence_of().likelihood(0.3, prob(1.0))
+    )
 
 
 def test_under_the_gate_there_is_no_phase_whatever_the_networks_say():
