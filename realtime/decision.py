@@ -44,8 +44,8 @@ class DecisionSettings:
         phase_weight: exponent of the likelihood of the phase. Windows overlap and are no independent
             witnesses, so it is below 1.
         presence_weight: exponent of the likelihood of breath.
-        presence_caution: by so much the log odds of P(breath) are taken for less than they are, with packs that
-            have an emission: a room holds more that is no breath than the streams it was fitted to.
+        presence_caution: by so much the log odds of P(breath) are taken for less than they are, with packs
+            that have an emission: a room holds more that is no breath than the streams it was fitted to.
         breath_share: share of instants with breath in what the networks were trained on; for packs without
             an emission.
         margin: another phase is shown once it is this much more probable than the shown one, 0-1.

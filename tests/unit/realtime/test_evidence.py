@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from engines.contract import RATE_HZ
 from engines.manifest import Emission, NormalByAge
 from engines.pack import load_pack
 from realtime.decision import DecisionSettings, DecisionState, advance
@@ -76,7 +77,10 @@ def test_an_age_in_hops_has_its_share_of_every_range_that_it_touches(hop):
 @pytest.mark.parametrize("phase", [Phase.INHALE, Phase.EXHALE])
 @pytest.mark.parametrize("sure", [0.75, 0.88, 0.95, 0.99])
 def test_with_the_shipped_pack_a_loud_breath_that_does_not_fade_is_one_phase(phase, sure, prob_breath):
-    """Three seconds, after two of a quiet room; the streams that it was fitted to fade sooner."""
+    """Three seconds, after two of a quiet room; the streams that it was fitted to fade sooner.
+
+    What comes first after silence is a guess: that may be corrected within 0.4 s, and then nothing changes.
+    """
     settings = DecisionSettings()
     state = DecisionState.initial(settings, HOP)
     evidence = Evidence.of(load_pack("default").manifest.emission, settings, state)
@@ -85,7 +89,8 @@ def test_with_the_shipped_pack_a_loud_breath_that_does_not_fade_is_one_phase(pha
     for k, probs in enumerate(heard):
         state, decided = advance(state, evidence.likelihood(*probs), 16000 + k * HOP, settings)
         events += [decided.event] if decided.event else []
-    assert [event.phase for event in events] == [phase]
+    assert events[-1].phase is phase
+    assert events[-1].reported_sample <= 16000 + 20 * HOP + 0.4 * RATE_HZ
 
 
 def test_with_caution_more_presence_says_as_much():
