@@ -56,7 +56,7 @@ OFFLINE_EXAMPLES = {
   breath-offline evaluate --streams STREAMS
 """,
     "fit-decision": """
-  breath-offline compose --data CLIPS --pack PACK --out STREAMS --part validation --snr clean,10
+  breath-offline compose --data CLIPS --out STREAMS --part validation
   breath-offline fit-decision --pack PACK --streams STREAMS --out FITTED
 """,
     "build": """
