@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -141,6 +142,16 @@ def save_pack(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> P
     except OSError as error:
         raise OutputError(f"the pack could not be written to {folder}: {error.strerror or error}") from error
     return load_pack(folder)
+
+
+def save_changed_pack(folder: Path, pack: Pack, **changes: Any) -> Pack:
+    """Write a pack again with the same files; `changes` are of its manifest.
+
+    Raises:
+        OutputError: see `save_pack`.
+    """
+    files = {name: (pack.path / name).read_bytes() for name in pack.manifest.files}
+    return save_pack(folder, msgspec.structs.replace(pack.manifest, **changes), files)
 
 
 def check_destination(folder: Path) -> None:

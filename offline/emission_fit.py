@@ -4,14 +4,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.contract import RATE_HZ
 from engines.errors import LabelsError
 from engines.manifest import N_STATES, Emission, NormalByAge
-from engines.pack import Pack, check_destination, save_pack
+from engines.pack import Pack, check_destination, save_changed_pack
 from offline.predict import Progress
 from offline.stream_files import Stream, fingerprint
 from offline.stream_replays import Replayer
@@ -74,8 +73,7 @@ def fit_pack(
             heard.append((replay, stream.truth))
             if progress:
                 progress(len(heard), len(breathing))
-    manifest = msgspec.structs.replace(pack.manifest, emission=fitted_emission(heard, fingerprint(breathing)))
-    return save_pack(out, manifest, {name: (pack.path / name).read_bytes() for name in manifest.files})
+    return save_changed_pack(out, pack, emission=fitted_emission(heard, fingerprint(breathing)))
 
 
 def fitted_emission(heard: Iterable[tuple[Replay, Sequence[PhaseInterval]]], streams: str = "") -> Emission:

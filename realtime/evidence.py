@@ -27,6 +27,25 @@ _LOG_LIKELIHOOD_UNDER_GATE = -9.0
 
 
 @dataclass(frozen=True, eq=False)
+class _Normals:
+    """`NormalByAge` as arrays: (4, n_ranges) and (4, 1) float64."""
+
+    mean: Matrix
+    sd: Matrix
+    log_sd: Matrix
+
+    @classmethod
+    def of(cls, normal: NormalByAge) -> Self:
+        sd = np.asarray(normal.sd)[:, None]
+        return cls(np.asarray(normal.mean), sd, np.log(sd))
+
+    def log_density(self, value: float) -> Matrix:
+        """(4, n_ranges), up to a constant."""
+        density: Matrix = -0.5 * ((value - self.mean) / self.sd) ** 2 - self.log_sd
+        return density
+
+
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """Turns P(exhale) and P(breath) into likelihoods for `decision.advance`.
 
@@ -37,27 +56,31 @@ class Evidence:
         settings: the weights are exponents of the likelihoods: windows overlap and are no independent
             witnesses.
         hops: the weights are those of so many windows, a hop apart.
-        emission: of the pack; None: nobody has fitted it.
+        emission: phase and presence of the pack's emission; None: nobody has fitted it.
         overlap: (n_ranges, n_ages) share of each range of the emission in each age in hops; columns sum to 1.
     """
 
     settings: DecisionSettings
     hops: float
-    emission: Emission | None
+    emission: tuple[_Normals, _Normals] | None
     overlap: Matrix
 
     @classmethod
     def of(cls, emission: Emission | None, settings: DecisionSettings, fresh: DecisionState) -> Self:
         """Evidence for the filter `fresh`."""
         n_ages, hop_s = fresh.belief.shape[1], fresh.lengths.hop_s
-        borders = () if emission is None else emission.age_borders_s
+        borders: tuple[float, ...] = ()
+        normals = None
+        if emission is not None:
+            borders = emission.age_borders_s
+            normals = _Normals.of(emission.phase), _Normals.of(emission.presence)
         # A state that is k hops old has begun within the k-th hop before the window's end.
         edges = samples_from_seconds(hop_s) * np.arange(n_ages + 1)
         ends = np.array([*(round(border * RATE_HZ) for border in borders), edges[-1]])
         starts = np.array([0, *ends[:-1]])
         within = np.minimum(ends[:, None], edges[1:]) - np.maximum(starts[:, None], edges[:-1])
         overlap = np.clip(within, 0, None) / np.diff(edges)
-        return cls(settings, hop_s / _WEIGHT_HOP_S, emission, overlap)
+        return cls(settings, hop_s / _WEIGHT_HOP_S, normals, overlap)
 
     def likelihood(self, prob_exhale: float, prob_breath: float) -> Matrix:
         """Of every state and age, up to a factor, (4, n_ages) float64, above 0.
@@ -72,16 +95,18 @@ class Evidence:
             by_range = np.ones((N_STATES, len(self.overlap)))
             by_range[[INHALE, EXHALE]] = math.exp(_LOG_LIKELIHOOD_UNDER_GATE * self.hops)
         else:
-            by_range = self._by_emission(self.emission, prob_exhale, prob_breath)
+            by_range = self._by_emission(*self.emission, prob_exhale, prob_breath)
         likelihood: Matrix = by_range @ self.overlap
         return likelihood
 
-    def _by_emission(self, emission: Emission, prob_exhale: float, prob_breath: float) -> Matrix:
+    def _by_emission(
+        self, phase: _Normals, presence: _Normals, prob_exhale: float, prob_breath: float
+    ) -> Matrix:
         """(4, n_ranges), 1 at most."""
         most, settings = _MOST_LOG_ODDS_OF_PRESENCE, self.settings
-        presence = min(max(log_odds(prob_breath), -most), most) - settings.presence_caution
-        log_likelihood = settings.phase_weight * _log_density(emission.phase, log_odds(prob_exhale))
-        log_likelihood += settings.presence_weight * _log_density(emission.presence, presence)
+        breath = min(max(log_odds(prob_breath), -most), most) - settings.presence_caution
+        log_likelihood = settings.phase_weight * phase.log_density(log_odds(prob_exhale))
+        log_likelihood += settings.presence_weight * presence.log_density(breath)
         log_likelihood = np.maximum(log_likelihood - log_likelihood.max(), _LEAST_LOG_LIKELIHOOD)
         likelihood: Matrix = np.exp(self.hops * log_likelihood)
         return likelihood
@@ -103,10 +128,3 @@ def log_odds(prob: float) -> float:
     if not 0 < prob < 1:
         return _MOST_LOG_ODDS if prob >= 1 else -_MOST_LOG_ODDS
     return min(max(math.log(prob / (1 - prob)), -_MOST_LOG_ODDS), _MOST_LOG_ODDS)
-
-
-def _log_density(normal: NormalByAge, value: float) -> Matrix:
-    """(4, n_ranges), up to a constant."""
-    sd = np.asarray(normal.sd)[:, None]
-    density: Matrix = -0.5 * ((value - np.asarray(normal.mean)) / sd) ** 2 - np.log(sd)
-    return density

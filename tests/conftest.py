@@ -2,7 +2,6 @@
 
 import os
 
-import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -19,7 +18,7 @@ from engines.manifest import (
     Provenance,
     SplitDays,
 )
-from engines.pack import load_pack, save_pack
+from engines.pack import load_pack, save_changed_pack, save_pack
 from engines.spec import FeatureSpec
 
 # Of the newest quarter second: the demo's inhalations have a larger one than its exhalations.
@@ -136,11 +135,9 @@ def fitted_pack(tiny_pack, tmp_path_factory):
     """Folder of the tiny pack with an emission: just after its onset a phase sounds like the one before."""
     phase = NormalByAge(mean=((1.0, -3.0), (-1.0, 3.0), (0.0, 0.0), (0.0, 0.0)), sd=(2.0,) * 4)
     presence = NormalByAge(mean=((1.0, 3.0), (1.0, 3.0), (-1.0, -3.0), (-1.0, -3.0)), sd=(2.0,) * 4)
-    tiny = load_pack(tiny_pack)
     emission = Emission((0.2,), phase, presence, n_windows=100, streams="")
-    files = {name: (tiny.path / name).read_bytes() for name in tiny.manifest.files}
-    manifest = msgspec.structs.replace(tiny.manifest, emission=emission)
-    return save_pack(tmp_path_factory.mktemp("packs") / "fitted", manifest, files).path
+    folder = tmp_path_factory.mktemp("packs") / "fitted"
+    return save_changed_pack(folder, load_pack(tiny_pack), emission=emission).path
 
 
 @pytest.fixture

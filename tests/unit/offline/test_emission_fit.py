@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from engines.contract import RATE_HZ
 from engines.errors import LabelsError
 from engines.manifest import SplitDays
-from engines.pack import load_pack, save_pack
+from engines.pack import load_pack, save_changed_pack
 from offline.cli import main
 from offline.emission_fit import AGE_BORDERS_S, LEAST_SD, PRIOR_WINDOWS, fit_pack, fitted_emission
 from offline.stream_files import find_streams, fingerprint
@@ -129,11 +129,8 @@ def test_too_little_is_refused_with_what_is_missing():
 
 @pytest.fixture(scope="module")
 def pack(tiny_pack, tmp_path_factory):
-    tiny = load_pack(tiny_pack)
     split = SplitDays(train=("1",), validation=("2",), test=("3",))
-    manifest = msgspec.structs.replace(tiny.manifest, split=split)
-    files = {name: (tiny.path / name).read_bytes() for name in manifest.files}
-    return save_pack(tmp_path_factory.mktemp("packs") / "split", manifest, files)
+    return save_changed_pack(tmp_path_factory.mktemp("packs") / "split", load_pack(tiny_pack), split=split)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from engines.ensemble import sigmoid
 from engines.errors import ConfigError, EngineError, LabelsError
 from engines.manifest import Emission, NormalByAge, SplitDays
 from engines.onnx_backend import OnnxEngine, open_session
-from engines.pack import load_pack, save_pack
+from engines.pack import load_pack, save_changed_pack
 from offline import quantise
 from offline.quantise import int8_graph, quantise_pack
 
@@ -41,8 +41,7 @@ def split_pack(exported_pack, clips, tmp_path):
 def as_trained_on(clips, pack, folder):
     days = sorted(set(clips.days))
     split = SplitDays(train=tuple(days[:-2]), validation=(days[-2],), test=(days[-1],))
-    files = {name: (pack.path / name).read_bytes() for name in pack.manifest.files}
-    return save_pack(folder, msgspec.structs.replace(pack.manifest, split=split), files)
+    return save_changed_pack(folder, pack, split=split)
 
 
 # Eight of CNN8's are its normalisations.
