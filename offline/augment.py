@@ -1,12 +1,13 @@
-"""CutMix and MixUp on batches of features."""
+"""CutMix, MixUp and Freq-MixStyle on batches of features."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 MIXUP_ALPHA = 0.4
+MIXSTYLE_ALPHA = 0.3
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,33 @@ def mixup(batch: Batch, share: float, generator: torch.Generator) -> Batch:
     """
     partner = _partner(batch, generator)
     return _blended(batch, partner, share, torch.lerp(batch.images[partner], batch.images, share))
+
+
+def mixstyle(batch: Batch, share: float, generator: torch.Generator) -> Batch:
+    """Give every clip some of the colour of another: the mean and deviation of each row over time.
+
+    What a row has on average tells of the room, the microphone and the chest; how it changes tells of the
+    breath. Targets stay as they are. The statistics are those of the images' rows (Freq-MixStyle, Kim et
+    al., DCASE 2022; MixStyle, Zhou et al., ICLR 2021).
+
+    Args:
+        batch: what is mixed.
+        share: of the own colour, 0-1.
+        generator: source of the partners.
+    """
+    partner = _partner(batch, generator)
+    mean = batch.images.mean(dim=3, keepdim=True)
+    std = batch.images.std(dim=3, keepdim=True) + 1e-5
+    its_mean, its_std = (torch.lerp(values[partner], values, share) for values in (mean, std))
+    images = (batch.images - mean) / std * its_std + its_mean
+    return replace(batch, images=images)
+
+
+def styled(batch: Batch, mixstyle_share: float, generator: torch.Generator) -> Batch:
+    """The batch after Freq-MixStyle, or as it is, drawn from `generator` with this probability."""
+    if mixstyle_share == 0 or float(torch.rand((), generator=generator)) >= mixstyle_share:
+        return batch
+    return mixstyle(batch, _beta(MIXSTYLE_ALPHA, generator), generator)
 
 
 def _blended(batch: Batch, partner: Tensor, share: float, images: Tensor) -> Batch:

@@ -18,12 +18,13 @@ class TrainSettings:
         patience: stop after this many epochs without a better validation AUC.
         batch_size: clips per optimiser step, over all processes together.
         learning_rate: peak of the schedule (linear warm-up, then half a cosine to zero).
-        warmup_epochs: length of the warm-up, whole or not; CutMix and MixUp begin after it.
+        warmup_epochs: length of the warm-up, whole or not; CutMix, MixUp and MixStyle begin after it.
         weight_decay: of AdamW, on weights but not on biases and normalisation.
         max_grad_norm: gradients are clipped to this norm.
         dropout: in the networks.
         cutmix_share: share of the batches mixed by CutMix.
         mixup_share: share of the batches mixed by MixUp.
+        mixstyle_share: share of the batches, mixed or not, whose clips lend one another their colour.
         ema_decay: of the running average of the weights that is evaluated and kept.
         precision: `bf16` or `fp32`; `auto` takes bf16 where the processor has it.
         seed: of the split, the weights, the order and the mixing; 0 or more.
@@ -40,6 +41,7 @@ class TrainSettings:
     dropout: float = 0.3
     cutmix_share: float = 0.6
     mixup_share: float = 0.4
+    mixstyle_share: float = 0.0
     ema_decay: float = 0.99
     precision: Precision = "auto"
     seed: int = 0
@@ -65,6 +67,8 @@ class TrainSettings:
             raise ConfigError(
                 "training settings: cutmix_share and mixup_share are shares; together 1 at most"
             )
+        if not 0 <= self.mixstyle_share <= 1:
+            raise ConfigError(f"training settings: mixstyle_share={self.mixstyle_share} must be from 0 to 1")
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"training settings: seed={self.seed} must be 0 or more, and less than 2**63")
         for name, value, known in (

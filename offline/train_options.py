@@ -22,6 +22,7 @@ _OPTIONS = (
     ("--dropout", click.FloatRange(0, 1, max_open=True), "Probability of dropout in the networks."),
     ("--cutmix-share", click.FloatRange(0, 1), "Part of the batches mixed by CutMix."),
     ("--mixup-share", click.FloatRange(0, 1), "Part of the batches mixed by MixUp."),
+    ("--mixstyle-share", click.FloatRange(0, 1), "Part of the batches whose clips exchange their colour."),
     ("--precision", click.Choice(get_args(Precision)), "Of the arithmetic; auto: bf16 where it is native."),
     ("--ensemble", click.Choice(get_args(WeightMethod)), "How validation scores become weights."),
     ("--seed", click.IntRange(min=0), "Of the split, the weights, the order and the mixing."),

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from engines.errors import ConfigError, OutputError
 from engines.torch_backend import ARCHITECTURES
-from offline.augment import Batch, mixed
+from offline.augment import Batch, mixed, styled
 from offline.checkpoint import load_checkpoint, save_checkpoint
 from offline.distributed import World
 from offline.lessons import Examples, Lessons
@@ -72,8 +72,9 @@ def train_network(
 ) -> Trained:
     """Train one network; after every epoch everything is in `folder/<architecture>.safetensors`.
 
-    The order of the clips, the mixing and the dropout of an epoch depend on the seed, the epoch and the
-    process alone, so that a resumed run is the run that was never interrupted.
+    The order of the clips, the mixing and the dropout of an epoch depend on the seed, the architecture, the
+    epoch and the process alone: a resumed run is the run that was never interrupted, and two networks, whose
+    errors should differ, do not see the same mixtures.
 
     Args:
         architecture: a key of `ARCHITECTURES`.
@@ -157,6 +158,7 @@ class _Run:
                 f"{settings.batch_size} and {len(examples)} training examples are too few for "
                 f"{world.size} processes"
             )
+        self._architecture = architecture
         torch.manual_seed(settings.seed)
         network = ARCHITECTURES[architecture](settings.dropout, lessons.n_outputs)
         _begin_with(network, first)
@@ -176,14 +178,15 @@ class _Run:
         """One pass over the examples of an epoch; the mean loss."""
         settings = self._settings
         examples = self._lessons.of_epoch(epoch)
-        torch.manual_seed(_seed_of(settings.seed, epoch, self._world.rank))
-        generator = torch.Generator().manual_seed(_seed_of(settings.seed, epoch, self._world.rank))
+        torch.manual_seed(self._seed_of(epoch, self._world.rank))
+        generator = torch.Generator().manual_seed(self._seed_of(epoch, self._world.rank))
         self._wrapped.train()
         losses: list[float] = []
         for step, chosen in enumerate(self._batches(epoch)):
             batch = self._batch(examples, chosen)
             at_step = epoch * self._n_steps + step
             if at_step >= settings.warmup_epochs * self._n_steps:
+                batch = styled(batch, settings.mixstyle_share, generator)
                 batch = mixed(batch, settings.cutmix_share, settings.mixup_share, generator)
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate_at(at_step, self._n_steps, settings)
@@ -217,7 +220,7 @@ class _Run:
 
     def _batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
         """Places of this process's examples, by step; all processes walk through the same shuffled order."""
-        order = torch.Generator().manual_seed(_seed_of(self._settings.seed, epoch, rank=0))
+        order = torch.Generator().manual_seed(self._seed_of(epoch, rank=0))
         n_examples = len(self._lessons.of_epoch(epoch))
         shuffled = torch.randperm(n_examples, generator=order).numpy()
         for step in range(self._n_steps):
@@ -234,6 +237,10 @@ class _Run:
             torch.from_numpy(examples.targets[chosen]).to(device),
             torch.from_numpy(examples.weights[chosen]).to(device),
         )
+
+    def _seed_of(self, epoch: int, rank: int) -> int:
+        entropy = [self._settings.seed, *self._architecture.encode(), epoch, rank]
+        return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self._precision == "fp32":
@@ -261,10 +268,6 @@ def _begin_with(network: nn.Module, first: dict[str, Tensor]) -> None:
         if name in first:
             shared = tuple(slice(0, min(sizes)) for sizes in zip(value.shape, first[name].shape, strict=True))
             value[shared] = first[name][shared].to(value.dtype)
-
-
-def _seed_of(seed: int, epoch: int, rank: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch, rank]).generate_state(1)[0])
 
 
 def _write_history(path: Path, settings: TrainSettings, history: list[EpochRecord]) -> None:

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from engines.contract import N_CHANNELS, N_FRAMES, N_ROWS, N_SCALARS
-from offline.augment import MIXUP_ALPHA, Batch, cutmix, mixed, mixup
+from offline.augment import MIXUP_ALPHA, Batch, cutmix, mixed, mixstyle, mixup, styled
 
 N = 6
 NAMES = ("images", "scalars", "targets", "weights")
@@ -96,7 +96,8 @@ def test_mixing_leaves_the_batch_it_was_given(batch, mix):
 def test_mixing_keeps_the_fast_layout(batch):
     channels_last = batch.images.contiguous(memory_format=torch.channels_last)
     fast = Batch(channels_last, batch.scalars, batch.targets, batch.weights)
-    for out in (cutmix(fast, 0.4, seeded()), mixup(fast, 0.4, seeded())):
+    for mix in (cutmix, mixup, mixstyle):
+        out = mix(fast, 0.4, seeded())
         assert out.images.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -133,6 +134,34 @@ def test_a_target_that_counts_for_nothing_leaves_its_partner_as_it_is(batch, mix
         else:
             assert float(out.targets[clip, 1]) == 0
     assert torch.equal(out.weights[:, 0], torch.ones(N))
+
+
+def test_mixstyle_exchanges_what_rows_have_on_average_and_keeps_how_they_change():
+    torch.manual_seed(0)
+    clips = Batch(torch.randn(N, 9, 128, 63) * 3 + 5, torch.randn(N, 39), torch.rand(N, 1), torch.ones(N, 1))
+    partner = torch.randperm(N, generator=seeded(2))
+    out = mixstyle(clips, 0.25, seeded(2))
+    for values in (torch.mean, torch.std):
+        own, its = values(clips.images, 3), values(clips.images[partner], 3)
+        torch.testing.assert_close(values(out.images, 3), 0.25 * own + 0.75 * its, rtol=1e-3, atol=1e-3)
+    courses = [(x - x.mean(3, keepdim=True)) / x.std(3, keepdim=True) for x in (clips.images, out.images)]
+    torch.testing.assert_close(courses[0], courses[1], rtol=1e-3, atol=1e-3)
+    for name in ("scalars", "targets", "weights"):
+        assert torch.equal(getattr(out, name), getattr(clips, name))
+
+
+def test_mixstyle_of_flat_rows_is_flat(batch):
+    out = mixstyle(batch, 0.0, seeded(1))
+    partner = torch.randperm(N, generator=seeded(1)).float()
+    torch.testing.assert_close(out.images, partner[:, None, None, None].expand_as(out.images))
+
+
+def test_batches_are_styled_as_often_as_asked(batch):
+    assert styled(batch, 0.0, seeded()) is batch
+    generator = seeded()
+    small = Batch(batch.images[:, :, :2, :2], batch.scalars, batch.targets, batch.weights)
+    plain = sum(styled(small, 0.7, generator) is small for _ in range(2000))
+    assert plain / 2000 == pytest.approx(0.3, abs=0.05)
 
 
 def test_no_shares_mix_nothing(batch):
