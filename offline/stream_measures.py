@@ -100,8 +100,8 @@ BREATH_MEASURES: tuple[Measure, ...] = (
     Measure(
         "rate_error_per_min",
         "breathing-rate error",
-        "Mean over the streams of |shown - true| rate, each from the first inhalation's onset to the last "
-        "one's, in breaths per minute; fewer than two inhalations shown are a rate of zero.",
+        "Mean over the streams of |shown - true| rate, each the inverse of the mean cycle of its complete "
+        "breaths, in breaths per minute; no complete breath shown is a rate of zero.",
         2,
         " /min",
     ),

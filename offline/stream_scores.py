@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.contract import RATE_HZ
 from realtime import metrics
-from realtime.events import Phase
+from realtime.breaths import BreathCounter, BreathSettings
+from realtime.events import Breath, Phase, PhaseEvent
 from realtime.labels import PhaseInterval
 from realtime.metrics import BREATH_PHASES, CODES, ratio
 from realtime.replay import Replay
@@ -31,6 +33,8 @@ RULES = {
     "onset_early_s": EARLY_S,
     "onset_late_s": LATE_S,
     "long_pause_s": LONG_PAUSE_S,
+    # 1: from the first inhalation shown to the last; 2: of the complete breaths.
+    "rate_definition": 2,
 }
 
 
@@ -82,7 +86,7 @@ def tally_from_replay(replay: Replay, truth: Sequence[PhaseInterval]) -> tuple[T
         segments=metrics.segment_counts(truth, shown, n_samples).astype(np.float64),
         onsets=onsets,
         phases=np.array([len(truth), len(shown)], np.float64),
-        rate=_rate(truth, shown),
+        rate=_rate(replay, truth),
         exhale_bins=exhale_bins,
         brier=brier,
         shown_bins=shown_bins,
@@ -176,13 +180,29 @@ def _calibration(replay: Replay, truth: Sequence[PhaseInterval]) -> tuple[Counts
     return exhale_bins, brier, metrics.confidence_bins(confidence, shown == codes)
 
 
-def _rate(truth: Sequence[PhaseInterval], shown: Sequence[PhaseInterval]) -> Counts:
-    true_rate = metrics.breaths_per_min(_starts(truth, Phase.INHALE))
-    if true_rate is None:
+def _rate(replay: Replay, truth: Sequence[PhaseInterval]) -> Counts:
+    true_rate = _mean_rate_per_min(_true_breaths(truth))
+    if true_rate == 0:
         return np.zeros(2)
-    # Fewer than two inhalations shown are no breathing: a rate of zero, and an error as large as can be.
-    shown_rate = metrics.breaths_per_min(_starts(shown, Phase.INHALE)) or 0.0
-    return np.array([abs(shown_rate - true_rate), 1.0])
+    return np.array([abs(_mean_rate_per_min(replay.breaths) - true_rate), 1.0])
+
+
+def _true_breaths(truth: Sequence[PhaseInterval]) -> list[Breath]:
+    """What counts as a breath of the program's counts as one of the truth's."""
+    counter = BreathCounter(BreathSettings())
+    breaths: list[Breath] = []
+    for phase, following in zip_longest(truth, truth[1:]):
+        begins = PhaseEvent(phase.phase, phase.start_sample, phase.start_sample, 1.0)
+        breaths += (row for row in counter.push(begins) if isinstance(row, Breath))
+        if following is None or following.start_sample > phase.end_sample:
+            counter.push(PhaseEvent(Phase.NONE, phase.end_sample, phase.end_sample, 1.0))
+    return breaths
+
+
+def _mean_rate_per_min(breaths: Sequence[Breath]) -> float:
+    """The inverse of the mean cycle, as in `BreathState.breaths_per_min`; 0 without a complete breath."""
+    samples = sum(breath.end_sample - breath.inhale_onset_sample for breath in breaths)
+    return 60.0 * RATE_HZ * len(breaths) / samples if samples else 0.0
 
 
 def _false_alarms(truth: Sequence[PhaseInterval], shown: Sequence[PhaseInterval], n_samples: int) -> Counts:

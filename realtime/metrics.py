@@ -134,13 +134,6 @@ def onset_counts(n_matched: int, n_true: int, n_shown: int) -> Counts:
     return np.array([n_matched, n_shown - n_matched, n_true - n_matched], np.int64)
 
 
-def breaths_per_min(inhale_onsets: Sequence[int]) -> float | None:
-    """Mean rate from the first inhalation's onset to the last one's; None with fewer than two."""
-    if len(inhale_onsets) < 2:
-        return None
-    return 60.0 * RATE_HZ * (len(inhale_onsets) - 1) / (max(inhale_onsets) - min(inhale_onsets))
-
-
 def stretches_without_breath(
     truth: Sequence[PhaseInterval], n_samples: int, min_samples: int
 ) -> list[tuple[int, int]]:

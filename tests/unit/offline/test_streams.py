@@ -20,9 +20,10 @@ from offline.stream_plots import draw_all
 from offline.stream_report import page_from_evaluation, write_report
 from offline.stream_scores import measures_from_tally, stacked, tally_from_replay, weighted_sum
 from offline.streams import evaluate_streams, evaluation_from_results, result_from_replay
+from realtime.breaths import BreathCounter, BreathSettings
 from realtime.demo import DemoSource
 from realtime.engine import open_engine
-from realtime.events import Frame, Phase, PhaseEvent
+from realtime.events import Breath, Frame, Phase, PhaseEvent
 from realtime.labels import PhaseInterval, csv_from_labels
 from realtime.pipeline import Pipeline, PipelineSettings
 from realtime.replay import Replay, replay
@@ -149,7 +150,9 @@ def shown_by(rows, n_samples, delay_s=0.0):
         while waiting and waiting[0].reported_sample <= end_sample:
             shown = waiting.pop(0).phase
         frames.append(Frame(end_sample, prob_exhale, shown, 1.0, -30.0))
-    return Replay(tuple(frames), tuple(events), n_samples)
+    rows = BreathCounter(BreathSettings()).push(*events)
+    breaths = tuple(row for row in rows if isinstance(row, Breath))
+    return Replay(tuple(frames), tuple(events), n_samples, breaths=breaths)
 
 
 ROWS = [
@@ -197,8 +200,18 @@ def test_a_phase_shown_as_the_other_is_no_match():
     assert measures["onset_f1_inhale"] == pytest.approx(1 / 2)
     assert measures["onset_f1_exhale"] == pytest.approx(2 / 3)
     assert measures["phases_per_true"] == pytest.approx(3 / 4)
-    # True: 4 s a breath. Shown: 2.5 s.
-    assert measures["rate_error_per_min"] == pytest.approx(60 / 2.5 - 60 / 4)
+    # True: one breath of 4 s. Shown: none that is complete.
+    assert measures["rate_error_per_min"] == pytest.approx(60 / 4)
+
+
+def test_the_rate_is_that_of_the_complete_breaths_of_either_side():
+    # The second breath is shown a second early, the third not at all: 3 s a breath, not 9 s in two.
+    shown = [*ROWS[:2], (4.0, 5.0, Phase.INHALE)]
+    truth = [*TRUTH, PhaseInterval(at(10.0), at(11.0), Phase.INHALE)]
+    tally, _ = tally_from_replay(shown_by(shown, at(12)), truth)
+    assert tally.rate.tolist() == pytest.approx([60 / 3 - 60 / 4.5, 1])
+    alone, _ = tally_from_replay(shown_by(shown, at(12)), TRUTH[:1])
+    assert alone.rate.tolist() == [0, 0], "a truth without a breath has no rate"
 
 
 def test_false_phases_are_those_of_long_pauses_and_of_streams_without_breath():

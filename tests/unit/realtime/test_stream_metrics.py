@@ -10,7 +10,6 @@ from realtime.events import Frame, Phase, PhaseEvent
 from realtime.labels import PhaseInterval
 from realtime.metrics import (
     BREATH_PHASES,
-    breaths_per_min,
     calibration_error,
     codes_from_frames,
     codes_from_intervals,
@@ -200,12 +199,6 @@ def drawn_stream(seed):
 
 def onsets(stream, phase):
     return [interval.start_sample for interval in stream if interval.phase is phase]
-
-
-def test_breathing_rate_from_the_first_inhalation_to_the_last():
-    assert breaths_per_min([at(1), at(4), at(7), at(13)]) == pytest.approx(60 * 3 / 12)
-    assert breaths_per_min([at(1)]) is None
-    assert breaths_per_min([]) is None
 
 
 def test_stretches_without_breath():
