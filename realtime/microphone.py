@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from engines.errors import ConfigError, DeviceLostError
 from realtime import portaudio
 from realtime.devices import InputDevice, match_device, match_same_device
+from realtime.moved_stream import MovedStream, can_be_moved
 from realtime.sound_queue import SoundQueue
 from realtime.sources import STALL_S, Block, finite_from_samples
 from realtime.stream_clock import now
@@ -69,6 +70,7 @@ class MicrophoneSource:
         self._start_s = start_s
         self._is_closed = False
         self._is_started = False
+        self._moved: MovedStream | None = None
         self._closing = threading.Lock()
         self._queue = SoundQueue(round(_ROOM_S * self.rate_hz))
         with portaudio.mapped_errors(self.name, self.rate_hz):
@@ -90,7 +92,7 @@ class MicrophoneSource:
 
     def take_notices(self) -> list[str]:
         """See `AudioSource`."""
-        return []
+        return [] if self._moved is None else self._moved.take_notices()
 
     def start(self) -> None:
         """Let the sound come; again is fine.
@@ -102,6 +104,8 @@ class MicrophoneSource:
             with portaudio.mapped_errors(self.name, self.rate_hz):
                 self._stream.start()
             self._is_started = True
+            if can_be_moved(self.name):
+                self._moved = MovedStream()
 
     def blocks(self) -> Iterator[Block]:
         """See `AudioSource`.
@@ -147,6 +151,8 @@ class MicrophoneSource:
                 return
             self._is_closed = True
             self._queue.end()
+            if self._moved is not None:
+                self._moved.close()
             self._stream.close()
 
     def __enter__(self) -> Self:

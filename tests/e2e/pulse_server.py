@@ -14,6 +14,7 @@ _START_LIMIT_S = 20.0
 _SETTLE_S = 2.2
 _SINK = "vmic"
 _SINK_MODULE = ["module-null-sink", f"sink_name={_SINK}", f"rate={RATE_HZ}", "channels=1", "format=s16le"]
+_HEADSET = "sink_properties=device.description=Headset"
 
 
 @dataclass
@@ -59,7 +60,7 @@ class VirtualMicrophone:
     def add_other(self, wav_path: str | os.PathLike[str]) -> None:
         """Another microphone, which hears this file from now on, and which nobody has chosen yet."""
         self._ask_server("set-default-source", f"{_SINK}.monitor")
-        self._ask_server("load-module", "module-null-sink", "sink_name=other", f"rate={RATE_HZ}")
+        self._ask_server("load-module", "module-null-sink", "sink_name=other", f"rate={RATE_HZ}", _HEADSET)
         self.start(["paplay", "--device=other", str(wav_path)])
 
     def make_other_the_default(self) -> None:
