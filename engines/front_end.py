@@ -1,68 +1,61 @@
-"""What comes before the networks on the GPU: windows in, images and scalars in device memory."""
+"""What comes before the networks on the GPU: sound in, images and scalars in device memory."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.contract import N_CHANNELS, N_FRAMES, N_ROWS, N_SCALARS, WINDOW_SAMPLES
-from engines.device_memory import DeviceArray, DeviceMemory
+from engines.device_memory import DeviceArray
 from engines.errors import EngineError
 
 Floats = NDArray[np.float32]
 Step = tuple[str, Callable[[], None]]
 
 
-class FrontEnd(Protocol):
-    """Fills the inputs of the networks; its arrays stay where they are for as long as the engine lives."""
+class FrontEnd:
+    """Uploads nothing but the sound; the features are computed on the same stream.
 
-    images: DeviceArray
-    scalars: DeviceArray
+    The arrays stay where they are for as long as the engine lives.
 
-    @property
-    def host_stage(self) -> str:
-        """Name of what `fill` does, for the timings."""
+    Args:
+        memory: `DeviceMemory`; that of torch where torch computes the features.
+        n_max: largest batch.
+        features: module on the GPU from windows (B, 16000) to images and scalars; None: an engine of the
+            features fills `tensors`.
+
+    Attributes:
+        tensors: by name, `windows` (n_max, 16000), `images` (n_max, 9, 128, 63), `scalars` (n_max, 39).
+    """
+
+    def __init__(
+        self, memory: Any, n_max: int, features: Callable[[Any], tuple[Any, Any]] | None = None
+    ) -> None:
+        self._memory = memory
+        self._features = features
+        self._host: Floats = memory.page_locked((n_max, WINDOW_SAMPLES))
+        self.tensors: dict[str, DeviceArray] = {
+            "windows": memory.allocate((n_max, WINDOW_SAMPLES)),
+            "images": memory.allocate((n_max, N_CHANNELS, N_ROWS, N_FRAMES)),
+            "scalars": memory.allocate((n_max, N_SCALARS)),
+        }
 
     def fill(self, windows: Floats) -> None:
         """On the host: put windows, (n, 16000), into page-locked memory."""
-
-    def steps(self, n: int) -> list[Step]:
-        """What has to be enqueued for `n` windows, by name, in order."""
-
-
-class AudioFrontEnd:
-    """Uploads nothing but the sound; torch computes the features on the same stream.
-
-    Args:
-        memory: of torch.
-        features: module on the GPU from windows (B, 16000) to images and scalars.
-        n_max: largest batch.
-    """
-
-    host_stage = "window"
-
-    def __init__(self, memory: Any, features: Callable[[Any], tuple[Any, Any]], n_max: int) -> None:
-        self._memory = memory
-        self._features = features
-        self._host = memory.page_locked((n_max, WINDOW_SAMPLES))
-        self._windows = memory.allocate((n_max, WINDOW_SAMPLES))
-        self.images, self.scalars = _network_inputs(memory, n_max)
-
-    def fill(self, windows: Floats) -> None:
-        """See `FrontEnd`."""
         self._host[: len(windows)] = windows
 
     def steps(self, n: int) -> list[Step]:
-        """See `FrontEnd`."""
-        return [
-            ("upload", lambda: self._memory.upload(self._host[:n], self._windows)),
-            ("features", lambda: self._compute(n)),
-        ]
+        """What has to be enqueued for `n` windows, by name, in order."""
+        steps: list[Step] = [("upload", lambda: self._memory.upload(self._host[:n], self.tensors["windows"]))]
+        if self._features is not None:
+            steps.append(("features", lambda: self._compute(n)))
+        return steps
 
     def _compute(self, n: int) -> None:
         import torch
 
+        assert self._features is not None
         try:
             # In TensorFloat-32, the low-pass and all that follows would be good to three digits only.
             with (
@@ -70,48 +63,8 @@ class AudioFrontEnd:
                 torch.cuda.stream(self._memory.stream),
                 torch.backends.cudnn.flags(allow_tf32=False),
             ):
-                images, scalars = self._features(self._windows.owner[:n])
-                self.images.owner[:n].copy_(images)
-                self.scalars.owner[:n].copy_(scalars)
+                images, scalars = self._features(self.tensors["windows"].owner[:n])
+                self.tensors["images"].owner[:n].copy_(images)
+                self.tensors["scalars"].owner[:n].copy_(scalars)
         except RuntimeError as error:
             raise EngineError(f"torch failed in the features on the GPU: {error}") from error
-
-
-class ImagesFrontEnd:
-    """Uploads images and scalars that the host computed: a process without torch.
-
-    Args:
-        memory: of any owner.
-        features: windows (B, 16000) to images and scalars, all float32 on the host.
-        n_max: largest batch.
-    """
-
-    host_stage = "features"
-
-    def __init__(
-        self, memory: DeviceMemory, features: Callable[[Floats], tuple[Floats, Floats]], n_max: int
-    ) -> None:
-        self._memory = memory
-        self._features = features
-        self._host_images = memory.page_locked((n_max, N_CHANNELS, N_ROWS, N_FRAMES))
-        self._host_scalars = memory.page_locked((n_max, N_SCALARS))
-        self.images, self.scalars = _network_inputs(memory, n_max)
-
-    def fill(self, windows: Floats) -> None:
-        """See `FrontEnd`."""
-        images, scalars = self._features(windows)
-        self._host_images[: len(windows)] = images
-        self._host_scalars[: len(windows)] = scalars
-
-    def steps(self, n: int) -> list[Step]:
-        """See `FrontEnd`."""
-        return [("upload", lambda: self._upload(n))]
-
-    def _upload(self, n: int) -> None:
-        self._memory.upload(self._host_images[:n], self.images)
-        self._memory.upload(self._host_scalars[:n], self.scalars)
-
-
-def _network_inputs(memory: DeviceMemory, n_max: int) -> tuple[DeviceArray, DeviceArray]:
-    images = memory.allocate((n_max, N_CHANNELS, N_ROWS, N_FRAMES))
-    return images, memory.allocate((n_max, N_SCALARS))

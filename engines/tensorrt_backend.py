@@ -1,4 +1,4 @@
-"""TensorRT and TensorRT-RTX: the networks on the GPU, everything in place before the first window comes."""
+"""TensorRT and TensorRT-RTX: everything on the GPU, and in place before the first window comes."""
 
 import logging
 import time
@@ -18,27 +18,32 @@ from engines.front_end import FrontEnd, Step
 from engines.tensorrt_api import TensorRtApi
 
 _LOGGER = logging.getLogger(__name__)
-_INPUTS = ("images", "scalars")
+FEATURES = "features"
 _OUTPUT = "logit"
+# Inputs and outputs of the features, and of every network.
+_FEATURES_TENSORS = (("windows",), ("images", "scalars"))
+_NETWORK_TENSORS = (("images", "scalars"), (_OUTPUT,))
+_HOST_STAGE = "window"
 GPU_STAGE = "gpu"
 
 
 class TensorRtEngine:
-    """Runs built networks one after another on one stream; see `engines.backend.Engine`.
+    """Runs built features and networks one after another on one stream; see `engines.backend.Engine`.
 
     The buffers stay where they are. A batch size that comes twice in a row is recorded as a CUDA graph the
     second time, upload to download, and from then on launched as a whole.
 
     Args:
         api: the flavour of TensorRT that built the plans.
-        plans: serialised engine by network, in the order of the logits.
+        plans: serialised engine by network, in the order of the logits; before them that of the `features`,
+            unless the front end computes them.
         memory: of the GPU; the engine closes it, also if it cannot be created.
-        front_end: makes the networks' inputs in that memory, for `batch.largest` windows.
+        front_end: brings the sound into that memory, `batch.largest` windows at most.
         batch: numbers of windows that the plans accept; larger batches are run in pieces.
         has_stage_times: time every stage on the GPU, which takes waiting after each, and no graph.
 
     Raises:
-        EngineMismatchError: a plan is refused, or is not one of our networks.
+        EngineMismatchError: a plan is refused, or is not one of ours.
         EngineError: the GPU or the library failed.
     """
 
@@ -93,7 +98,7 @@ class TensorRtEngine:
             piece = windows[first : first + self._batch.largest]
             started = time.perf_counter()
             self._front_end.fill(piece)
-            _add(stages_s, self._front_end.host_stage, started)
+            _add(stages_s, _HOST_STAGE, started)
             self._run(max(len(piece), self._batch.smallest), stages_s)
             for output, (_, host) in zip(outputs, self._outputs.values(), strict=True):
                 output[first : first + len(piece)] = host[: len(piece)]
@@ -128,19 +133,21 @@ class TensorRtEngine:
         engine = self._api.engine_from_plan(stage, plan)
         _require_our_tensors(stage, engine, self._api.module)
         context = self._api.context_from_engine(stage, engine)
-        # As the plan has it, whatever the pack says: the GPU would write past the end of a smaller one.
-        shape = (self._batch.largest, *tuple(engine.get_tensor_shape(_OUTPUT))[1:])
-        logit = self._memory.allocate(shape)
         addresses = {
-            "images": self._front_end.images.address,
-            "scalars": self._front_end.scalars.address,
-            _OUTPUT: logit.address,
+            name: self._front_end.tensors[name].address
+            for name in (*_inputs(stage), *_outputs(stage))
+            if name != _OUTPUT
         }
+        if stage != FEATURES:
+            # As the plan has it, whatever the pack says: the GPU would write past the end of a smaller one.
+            shape = (self._batch.largest, *tuple(engine.get_tensor_shape(_OUTPUT))[1:])
+            logit = self._memory.allocate(shape)
+            self._outputs[stage] = (logit, self._memory.page_locked(shape))
+            addresses[_OUTPUT] = logit.address
         for name, address in addresses.items():
             if not context.set_tensor_address(name, address):
                 raise self._failure(f"set the address of {name} of {stage}")
         self._engines[stage], self._contexts[stage] = engine, context
-        self._outputs[stage] = (logit, self._memory.page_locked(shape))
 
     def _run(self, n: int, stages_s: dict[str, float]) -> None:
         if n != self._n:
@@ -167,10 +174,9 @@ class TensorRtEngine:
     def _set_shapes(self, n: int) -> None:
         # A graph holds the addresses and shapes of its recording.
         self._n, self._n_runs, self._launch = 0, 0, None
-        shapes = {"images": self._front_end.images.shape, "scalars": self._front_end.scalars.shape}
         for stage, context in self._contexts.items():
-            for name, shape in shapes.items():
-                if not context.set_input_shape(name, (n, *shape[1:])):
+            for name in _inputs(stage):
+                if not context.set_input_shape(name, (n, *self._front_end.tensors[name].shape[1:])):
                     raise self._failure(f"set the shape of {name} of {stage} to {n} windows")
         self._n = n
 
@@ -207,15 +213,28 @@ class TensorRtEngine:
         return EngineError(f"{self.name} could not {what}: {self._api.take_errors() or 'no reason given'}")
 
 
+def _inputs(stage: str) -> tuple[str, ...]:
+    return (_FEATURES_TENSORS if stage == FEATURES else _NETWORK_TENSORS)[0]
+
+
+def _outputs(stage: str) -> tuple[str, ...]:
+    return (_FEATURES_TENSORS if stage == FEATURES else _NETWORK_TENSORS)[1]
+
+
 def _require_our_tensors(stage: str, engine: Any, module: Any) -> None:
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-    inputs = sorted(name for name in names if engine.get_tensor_mode(name) == module.TensorIOMode.INPUT)
+    found = {module.TensorIOMode.INPUT: set[str](), module.TensorIOMode.OUTPUT: set[str]()}
+    for name in names:
+        found[engine.get_tensor_mode(name)].add(name)
     are_floats = all(engine.get_tensor_dtype(name) == module.DataType.FLOAT for name in names)
-    if inputs != sorted(_INPUTS) or set(names) != {*_INPUTS, _OUTPUT} or not are_floats:
+    if tuple(found.values()) != ({*_inputs(stage)}, {*_outputs(stage)}) or not are_floats:
+        expected = ", ".join((*_inputs(stage), *_outputs(stage)))
         raise EngineMismatchError(
-            f"the engine of {stage} has the tensors {', '.join(names)}, not float32 images, scalars and "
-            "logit: it was built by another version of breath"
+            f"the engine of {stage} has the tensors {', '.join(names)}, not {expected} in float32: it was "
+            "built by another version of breath"
         )
+    if stage == FEATURES:
+        return
     shape = tuple(engine.get_tensor_shape(_OUTPUT))
     if shape[1:] not in ((), (2,)):
         raise EngineMismatchError(

@@ -34,6 +34,7 @@ from engines.file_lock import file_lock
 from engines.gpu import Gpu, usable_gpu
 from engines.pack import Pack
 from engines.tensorrt_api import TensorRtApi, load_api
+from engines.tensorrt_backend import FEATURES
 from offline.clips import ClipSet
 from offline.half_graph import half_graph
 from offline.parity import MAX_CLIPS, Parity, Windows, compare
@@ -41,7 +42,7 @@ from offline.probes import edge_cases
 from offline.sound import read_clip
 from offline.symmetric_graph import symmetric_graph
 from offline.tensorrt_builder import Plan, build_plan
-from realtime.gpu_engine import open_plans
+from realtime.gpu_engine import has_torch_with_cuda, open_plans
 
 Progress = Callable[[str, int, int], None]
 _TYPES = {
@@ -70,7 +71,7 @@ def build_engine(
     progress: Progress = lambda _phase, _n_done, _n_all: None,
     tell: Callable[[str], None] = lambda _text: None,
 ) -> Built:
-    """Build the networks of a pack, unless they are in the cache and whole.
+    """Build the features and the networks of a pack, unless they are in the cache and whole.
 
     Args:
         pack: a pack that has its graphs.
@@ -189,19 +190,20 @@ def _build_plans(
     timing_path = timing_cache_path(folder, key)
     timings = timing_path.read_bytes() if timing_path.is_file() else b""
     plans: dict[str, Plan] = {}
-    for network in pack.manifest.networks:
-        stage = network.name
-        graph = pack.graph_paths[stage].read_bytes()
-        if key.precision == "fp16":
+    for stage, path in pack.graph_paths.items():
+        graph = path.read_bytes()
+        # Sums over a second of sound, logarithms of what is near zero: the features are float32 everywhere.
+        precision = "fp32" if stage == FEATURES else key.precision
+        if precision == "fp16":
             graph = half_graph(graph)
-        elif key.precision == "int8":
+        elif precision == "int8":
             graph = symmetric_graph(graph)
 
         def told(phase: str, n_done: int, n_all: int, stage: str = stage) -> None:
             progress(f"{stage}: {phase.lower()}", n_done, n_all)
 
         plan = build_plan(api, stage, graph, key.batch, timings, told)
-        _require_types(stage, plan, key.precision)
+        _require_types(stage, plan, precision)
         plans[stage], timings = plan, plan.timings or timings
     if timings:
         write_whole(timing_path, timings)
@@ -236,13 +238,20 @@ def _parity(
 ) -> Parity:
     if gpu is None:
         return Parity("not run here", why_no_gpu, against="")
-    try:
-        opened = open_plans(pack, api, plans, key.batch)
-    except EngineError as error:
-        if not api.is_rtx:
-            raise
-        # An engine of RTX is for other machines too; on a GPU that is not of its list it cannot be tried.
-        return Parity("not run here", f"{gpu.label}: {error}", against="")
     tolerance = "symmetric int8" if key.precision == "int8" else key.precision
-    with opened:
-        return compare(opened, pack, tolerance, windows, lambda *steps: progress("parity", *steps))
+    found: list[Parity] = []
+    # Whoever runs the engine may have torch compute the features, or not.
+    for has_torch_features in (True, False) if has_torch_with_cuda() else (False,):
+        try:
+            opened = open_plans(pack, api, plans, key.batch, has_torch_features=has_torch_features)
+        except EngineError as error:
+            if not api.is_rtx:
+                raise
+            # An engine of RTX is for other machines too; on a GPU that is not of its list it cannot be tried.
+            return Parity("not run here", f"{gpu.label}: {error}", against="")
+        with opened:
+            parity = compare(opened, pack, tolerance, windows, lambda *steps: progress("parity", *steps))
+        if parity.verdict == "failed":
+            return parity
+        found.append(parity)
+    return max(found, key=lambda parity: parity.largest or 0.0)

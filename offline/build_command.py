@@ -22,7 +22,7 @@ _PRECISIONS = ("fp32", "fp16", "int8")
 
 @click.command()
 @pack_option
-@click.option("--engine", required=True, type=click.Choice(_ENGINES), help="What the networks will run on.")
+@click.option("--engine", required=True, type=click.Choice(_ENGINES), help="What they will run on.")
 @click.option(
     "--precision",
     type=click.Choice(_PRECISIONS),
@@ -47,7 +47,7 @@ def build(
     data: Path | None,
     rebuild: bool,
 ) -> None:
-    """Build a pack's networks for an engine, and hold them to float32.
+    """Build a pack's features and networks for an engine, and hold them to float32.
 
     TensorRT builds on the GPU that the engine is for; TensorRT-RTX anywhere, for every GeForce RTX and
     workstation GPU of its list; OpenVINO for this CPU; ONNX Runtime runs a pack's graphs as they are. What

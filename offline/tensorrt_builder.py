@@ -97,7 +97,9 @@ def layers_from_network(network: Any) -> dict[str, dict[str, int]]:
     for layer in layers:
         output = layer.get_output(0)
         name = output.dtype.name if output else "NONE"
-        if layer.num_inputs > 1 and {layer.get_input(index).name for index in (0, 1)} <= out_of_int8:
+        # An input that may be left out, such as the start of a slice, may be None.
+        factors = [layer.get_input(index) for index in range(min(2, layer.num_inputs))]
+        if len(factors) == 2 and all(factor and factor.name in out_of_int8 for factor in factors):
             name = "INT8"
         counts.setdefault(layer.type.name, Counter())[name] += 1
     return {kind: dict(sorted(types.items())) for kind, types in sorted(counts.items())}

@@ -1,12 +1,9 @@
-"""Open the networks on a GPU, with the features where they can be computed."""
+"""Open a pack's engines on a GPU: the features by torch where torch is on the GPU, else by their engine."""
 
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from engines.engine_cache import (
     BatchProfile,
@@ -18,7 +15,7 @@ from engines.engine_cache import (
 )
 from engines.errors import BackendUnavailableError, EngineError, EngineMismatchError
 from engines.gpu import Gpu, usable_gpu
-from engines.pack import FEATURES_GRAPH, Pack
+from engines.pack import Pack
 from engines.tensorrt_api import INSTALL, MODULES, TensorRtApi, is_installed, load_api
 
 if TYPE_CHECKING:
@@ -35,8 +32,6 @@ def why_not_tensorrt(pack: Pack, flavour: str, root: Path | None = None) -> str:
         if not is_installed(flavour):
             return f"{MODULES[flavour]} is not installed; {INSTALL[flavour]}"
         _plans(pack, load_api(flavour), gpu, root)
-        if not has_torch_with_cuda() and not pack.has_graphs:
-            return "torch sees no GPU and the pack holds no graphs, so nothing can compute the features"
     except EngineError as error:
         return str(error)
     return ""
@@ -76,40 +71,42 @@ def open_plans(
     plans: Mapping[str, bytes],
     batch: BatchProfile,
     *,
+    has_torch_features: bool = True,
     has_stage_times: bool = False,
 ) -> "TensorRtEngine":
-    """Open built networks; only where there is a usable GPU.
+    """Open what was built; only where there is a usable GPU.
 
-    With torch on the GPU the features are computed there, without it on the CPU by their graph.
+    Torch owns the memory where it is on the GPU, and computes the features; in a process without it pycuda
+    owns the memory, and an engine computes them.
+
+    Args:
+        pack: the model pack.
+        api: the flavour that built the plans.
+        plans: serialised engines, of the features and every network.
+        batch: numbers of windows that the plans accept.
+        has_torch_features: False: by their engine also where torch could.
+        has_stage_times: see `TensorRtEngine`.
 
     Raises:
         BackendUnavailableError: there is neither torch with CUDA nor pycuda.
         EngineError: see `TensorRtEngine`.
     """
     from engines.device_memory import DeviceMemory, PycudaMemory, TorchMemory
-    from engines.front_end import AudioFrontEnd, FrontEnd, ImagesFrontEnd
-    from engines.tensorrt_backend import TensorRtEngine
+    from engines.front_end import FrontEnd
+    from engines.tensorrt_backend import FEATURES, TensorRtEngine
 
-    memory: DeviceMemory
-    front_end: FrontEnd
-    if has_torch_with_cuda():
+    memory: DeviceMemory = TorchMemory() if has_torch_with_cuda() else PycudaMemory()
+    stages = [network.name for network in pack.manifest.networks]
+    features: Any = None
+    if has_torch_features and has_torch_with_cuda():
         from realtime.features.stack import FeatureStack
 
-        memory = torch_memory = TorchMemory()
         features = FeatureStack(pack.manifest.feature_spec).eval().to("cuda")
-        front_end = AudioFrontEnd(torch_memory, features, batch.largest)
     else:
-        from engines.onnx_backend import open_session
-
-        session = open_session(pack.path / FEATURES_GRAPH)
-
-        def host_features(windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-            images, scalars = session.run(None, {"windows": windows})
-            return images, scalars
-
-        memory = PycudaMemory()
-        front_end = ImagesFrontEnd(memory, host_features, batch.largest)
-    return TensorRtEngine(api, plans, memory, front_end, batch, has_stage_times=has_stage_times)
+        stages.insert(0, FEATURES)
+    front_end = FrontEnd(memory, batch.largest, features)
+    chosen = {stage: plans[stage] for stage in stages}
+    return TensorRtEngine(api, chosen, memory, front_end, batch, has_stage_times=has_stage_times)
 
 
 def has_torch_with_cuda() -> bool:
@@ -132,7 +129,10 @@ def _plans(pack: Pack, api: TensorRtApi, gpu: Gpu, root: Path | None) -> tuple[E
     )
     key = engine.manifest.key
     plans = read_plans(engine, wanted=key, pack_path=pack.path)
-    if set(plans) != {network.name for network in pack.manifest.networks}:
+    missing = set(pack.graph_paths) - set(plans)
+    if missing:
         mend = build_command(pack.path, api.flavour, key, is_anew=True)
-        raise BackendUnavailableError(f"the engine in {engine.path} lacks a network. Build it again: {mend}")
-    return key, {network.name: plans[network.name] for network in pack.manifest.networks}
+        raise BackendUnavailableError(
+            f"the engine in {engine.path} lacks {', '.join(sorted(missing))}. Build it again: {mend}"
+        )
+    return key, plans

@@ -11,6 +11,9 @@ from engines.errors import EngineError
 
 ALIGNMENT = 256
 STREAM = 0x5EED
+FEATURES = "features"
+# What a network makes of the scalars; to that it adds the images. Of the features, the images are the first
+# sample, the scalars the last one.
 FACTORS = {"cnn8": 2.0, "vgg": -3.0}
 
 
@@ -152,17 +155,22 @@ class FakeContext:
         gpu = self.engine.gpu
         assert stream_handle == STREAM
         assert self.addresses.keys() == self.engine.tensors.keys()
-        images, scalars = (gpu.arrays[self.addresses[name]] for name in ("images", "scalars"))
-        logit = gpu.arrays[self.addresses["logit"]]
+        arrays = {name: gpu.arrays[address] for name, address in self.addresses.items()}
         (n,) = {shape[0] for shape in self.shapes.values()}
         assert gpu.recording is None or self.shape_of_last_run == n, "recorded before a plain run"
         self.shape_of_last_run = n
-        factor = FACTORS[self.engine.stage]
 
-        def work():
-            phase = factor * scalars[:n, 0] + images[:n, 0, 0, 0]
+        def compute_features():
+            windows = arrays["windows"][:n]
+            arrays["images"][:n] = windows[:, :1, None, None]
+            arrays["scalars"][:n] = windows[:, -1:]
+
+        def run_network():
+            logit = arrays["logit"]
+            phase = FACTORS[self.engine.stage] * arrays["scalars"][:n, 0] + arrays["images"][:n, 0, 0, 0]
             logit[:n] = phase if logit.ndim == 1 else np.stack([phase, -10 * phase], axis=1)
 
+        work = compute_features if self.engine.stage == FEATURES else run_network
         if not gpu.called(self.engine.stage):
             return False
         gpu.enqueue(work)
@@ -175,7 +183,13 @@ class FakeEngine:
         self.gpu = module.gpu
         self.stage = stage
         self.batch = module.batch
-        self.tensors = {"images": (9, 128, 63), "scalars": (39,), "logit": module.shapes_of_logit[stage]}
+        self.tensors = {"images": (9, 128, 63), "scalars": (39,)}
+        if stage == FEATURES:
+            self.tensors = {"windows": (16_000,), **self.tensors}
+            self.outputs = {"images", "scalars"}
+        else:
+            self.tensors["logit"] = module.shapes_of_logit[stage]
+            self.outputs = {"logit"}
 
     @property
     def num_io_tensors(self):
@@ -185,7 +199,8 @@ class FakeEngine:
         return list(self.tensors)[index]
 
     def get_tensor_mode(self, name):
-        return self.module.TensorIOMode.OUTPUT if name == "logit" else self.module.TensorIOMode.INPUT
+        modes = self.module.TensorIOMode
+        return modes.OUTPUT if name in self.outputs else modes.INPUT
 
     def get_tensor_shape(self, name):
         return (-1, *self.tensors[name])
@@ -198,7 +213,7 @@ class FakeEngine:
 
 
 class FakeTensorRt:
-    """A module like `tensorrt`; a plan is the name of its network."""
+    """A module like `tensorrt`; a plan is the name of its stage."""
 
     __version__ = "11.4.0.106"
 

@@ -68,6 +68,7 @@ USED = {
     ("IExecutionContext", "set_tensor_address"): ("name", "memory"),
     ("IExecutionContext", "execute_async_v3"): ("stream_handle",),
     ("TensorIOMode", "INPUT"): None,
+    ("TensorIOMode", "OUTPUT"): None,
     ("DataType", "FLOAT"): None,
     ("DataType", "HALF"): None,
 }

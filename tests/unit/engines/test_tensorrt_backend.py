@@ -4,24 +4,19 @@ import logging
 
 import numpy as np
 import pytest
-from tensorrt_fakes import FACTORS, FakeEngine, FakeGpu, FakeMemory, FakeTensorRt
+from tensorrt_fakes import FACTORS, FEATURES, FakeEngine, FakeGpu, FakeMemory, FakeTensorRt
 
 from engines.contract import N_CHANNELS, N_FRAMES, N_ROWS, N_SCALARS, WINDOW_SAMPLES
 from engines.engine_cache import BatchProfile
 from engines.errors import EngineError, EngineMismatchError
-from engines.front_end import AudioFrontEnd, ImagesFrontEnd
+from engines.front_end import FrontEnd
 from engines.tensorrt_api import TensorRtApi
 from engines.tensorrt_backend import TensorRtEngine
 
-PLANS = {name: name.encode() for name in FACTORS}
+STAGES = (FEATURES, *FACTORS)
+PLANS = {name: name.encode() for name in STAGES}
 BATCH = BatchProfile(1, 1, 4)
-ONE_RUN = ["upload", "upload", "cnn8", "vgg", "download", "download", "synchronise"]
-
-
-def host_features(windows):
-    """Images of the first sample, scalars of the last one."""
-    images = np.broadcast_to(windows[:, :1, None, None], (len(windows), N_CHANNELS, N_ROWS, N_FRAMES))
-    return images, np.broadcast_to(windows[:, -1:], (len(windows), N_SCALARS))
+ONE_RUN = ["upload", "features", "cnn8", "vgg", "download", "download", "synchronise"]
 
 
 def expected(windows):
@@ -46,7 +41,7 @@ def module(gpu):
 def opened(gpu, module):
     def make(batch=BATCH, **settings):
         memory = FakeMemory(gpu)
-        front_end = ImagesFrontEnd(memory, host_features, batch.largest)
+        front_end = FrontEnd(memory, batch.largest)
         return TensorRtEngine(TensorRtApi("tensorrt", module), PLANS, memory, front_end, batch, **settings)
 
     return make
@@ -118,7 +113,7 @@ def test_the_first_run_is_plain_the_second_recorded_the_third_launched(opened, g
         gpu.log.clear()
         engine.infer(windows_of(1))
         shapes = [f"shape {name} {stage}" for stage in FACTORS for name in ("images", "scalars")]
-        assert gpu.log == [*shapes, *ONE_RUN]
+        assert gpu.log == ["shape windows features", *shapes, *ONE_RUN]
         gpu.log.clear()
         engine.infer(windows_of(1))
         assert gpu.log == ["capture", *ONE_RUN[:-1], "launch", "synchronise"]
@@ -170,11 +165,18 @@ def test_addresses_are_set_once_and_buffers_stay(opened, gpu):
         for n in (1, 1, 4, 2):
             engine.infer(windows_of(n))
         assert [line for line in gpu.log if line.startswith("address")] == addresses
-        assert len(addresses) == 3 * len(FACTORS)
+        assert len(addresses) == 3 * len(STAGES)
         assert len(gpu.arrays) == n_arrays
 
 
-def test_only_the_sound_is_uploaded_where_torch_computes_the_features(gpu, module, monkeypatch):
+def test_only_the_sound_is_uploaded(opened, gpu):
+    windows = windows_of(3)
+    with opened() as engine:
+        engine.infer(windows)
+    assert gpu.n_uploaded_bytes == windows.nbytes
+
+
+def test_the_features_can_be_those_of_torch(gpu, module, monkeypatch):
     torch = pytest.importorskip("torch")
 
     class TorchLikeMemory(FakeMemory):
@@ -191,11 +193,13 @@ def test_only_the_sound_is_uploaded_where_torch_computes_the_features(gpu, modul
     memory = TorchLikeMemory(gpu)
 
     def features(windows):
-        return tuple(torch.from_numpy(part.copy()) for part in host_features(windows.numpy()))
+        images = windows[:, :1, None, None].expand(-1, N_CHANNELS, N_ROWS, N_FRAMES)
+        return images, windows[:, -1:].expand(-1, N_SCALARS)
 
-    front_end = AudioFrontEnd(memory, features, 4)
+    front_end = FrontEnd(memory, 4, features)
     windows = windows_of(3)
-    with TensorRtEngine(TensorRtApi("tensorrt", module), PLANS, memory, front_end, BATCH) as engine:
+    networks = {name: PLANS[name] for name in FACTORS}
+    with TensorRtEngine(TensorRtApi("tensorrt", module), networks, memory, front_end, BATCH) as engine:
         result = engine.infer(windows)
     np.testing.assert_allclose(result.logits, expected(windows), rtol=1e-6)
     assert gpu.n_uploaded_bytes == windows.nbytes
@@ -210,7 +214,7 @@ def test_features_that_fail_on_the_gpu_are_an_engine_error(gpu):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     with pytest.raises(EngineError, match="torch failed in the features on the GPU: CUDA error"):
-        dict(AudioFrontEnd(memory, features, 1).steps(1))["features"]()
+        dict(FrontEnd(memory, 1, features).steps(1))["features"]()
 
 
 def test_stages_are_timed_on_request_and_waited_for_one_by_one(opened, gpu):
@@ -218,9 +222,10 @@ def test_stages_are_timed_on_request_and_waited_for_one_by_one(opened, gpu):
         for _ in range(3):
             gpu.log.clear()
             result = engine.infer(windows_of(1))
-    assert list(result.stages_s) == ["features", "upload", "cnn8", "vgg", "download"]
+    assert list(result.stages_s) == ["window", "upload", "features", "cnn8", "vgg", "download"]
     assert gpu.log[: -len(["synchronise", "close memory"])] == [
-        *("upload", "upload", "synchronise"),
+        *("upload", "synchronise"),
+        *("features", "synchronise"),
         *("cnn8", "synchronise"),
         *("vgg", "synchronise"),
         *("download", "download", "synchronise"),
@@ -229,11 +234,15 @@ def test_stages_are_timed_on_request_and_waited_for_one_by_one(opened, gpu):
 
 def test_without_that_the_gpu_is_one_stage(opened):
     with opened() as engine:
-        assert list(engine.infer(windows_of(6)).stages_s) == ["features", "gpu"]
+        assert list(engine.infer(windows_of(6)).stages_s) == ["window", "gpu"]
 
 
 @pytest.mark.parametrize(
-    "call", ["upload", "cnn8", "vgg", "download", "synchronise", "shape images cnn8", "shape scalars vgg"]
+    "call",
+    [
+        *("upload", "features", "cnn8", "vgg", "download", "synchronise"),
+        *("shape windows features", "shape images cnn8", "shape scalars vgg"),
+    ],
 )
 def test_whatever_fails_in_a_run_is_an_engine_error_and_closing_still_works(opened, gpu, call):
     with opened() as engine:
@@ -267,6 +276,8 @@ def test_a_run_that_failed_leaves_no_half_set_shapes(opened, gpu):
     ("call", "kind", "words"),
     [
         ("deserialise vgg", EngineMismatchError, r"refuses the engine of vgg: the plan has another version"),
+        ("deserialise features", EngineMismatchError, "refuses the engine of features"),
+        ("address images features", EngineError, "set the address of images of features"),
         ("context cnn8", EngineError, "no execution context for cnn8"),
         ("address logit vgg", EngineError, "set the address of logit of vgg"),
         ("allocate", EngineError, "out of luck"),
@@ -274,7 +285,7 @@ def test_a_run_that_failed_leaves_no_half_set_shapes(opened, gpu):
 )
 def test_an_engine_that_cannot_be_loaded_gives_the_memory_back(gpu, module, call, kind, words):
     memory = FakeMemory(gpu)
-    front_end = ImagesFrontEnd(memory, host_features, 4)
+    front_end = FrontEnd(memory, 4)
     gpu.fail_on = call
     with pytest.raises(kind, match=words):
         TensorRtEngine(TensorRtApi("tensorrt", module), PLANS, memory, front_end, BATCH)
@@ -289,7 +300,7 @@ def test_a_runtime_that_cannot_start(opened, module):
 
 def test_tensors_of_another_type_or_name_are_refused(opened, module):
     module.tensor_dtype = module.DataType.HALF
-    with pytest.raises(EngineMismatchError, match="not float32 images, scalars and logit"):
+    with pytest.raises(EngineMismatchError, match="not windows, images, scalars in float32"):
         opened()
 
     class OtherEngine(FakeEngine):

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from tensorrt_fakes import FACTORS, FakeGpu, FakeMemory, FakeTensorRt
+from tensorrt_fakes import FACTORS, FEATURES, FakeGpu, FakeMemory, FakeTensorRt
 
 import engines.device_memory
 import realtime.gpu_engine
@@ -50,7 +50,7 @@ def card(monkeypatch, tmp_path):
     return gpu
 
 
-def built(pack, root, stages=tuple(FACTORS), **changes):
+def built(pack, root, stages=(FEATURES, *FACTORS), **changes):
     fields = {
         "pack_sha256": pack.sha256,
         "flavour": "tensorrt",
@@ -119,10 +119,9 @@ def test_with_a_gpu_and_a_valid_engine_auto_takes_tensorrt(pack, card, tmp_path)
     with engine:
         engine.warm_up()
         assert engine.name == choice.name == "tensorrt"
-        # The tiny pack's features: images of zeros, scalar 0 the mean square.
         loud = np.full((1, 16_000), 0.5, np.float32)
         logits = engine.infer(loud).logits
-    np.testing.assert_allclose(logits[0], [factor * 0.25 for factor in FACTORS.values()], rtol=1e-5)
+    np.testing.assert_allclose(logits[0], [factor * 0.5 + 0.5 for factor in FACTORS.values()], rtol=1e-5)
     assert choice.reason == "the fastest that runs on this machine"
 
 
@@ -154,9 +153,14 @@ def test_when_the_gpu_fails_onnx_runtime_answers_the_same_window(pack, card, tmp
     assert card.log.count("close memory") == 1
 
 
-def test_an_engine_that_lacks_a_network_is_refused(pack, card, tmp_path):
-    built(pack, tmp_path, stages=("cnn8",))
-    assert "lacks a network" in why_not_tensorrt(pack, "tensorrt")
+@pytest.mark.parametrize(
+    ("stages", "words"), [((FEATURES, "cnn8"), "lacks vgg"), (("cnn8", "vgg"), "lacks features")]
+)
+def test_an_engine_that_lacks_a_part_is_refused_with_the_mend(pack, card, tmp_path, stages, words):
+    built(pack, tmp_path, stages=stages)
+    why = why_not_tensorrt(pack, "tensorrt")
+    assert words in why
+    assert why.endswith("--rebuild")
 
 
 def test_both_flavours_are_asked_in_their_order():

@@ -73,7 +73,9 @@ def own_cache(cache, tmp_path):
 
 
 @pytest.mark.parametrize("precision", TYPES)
-def test_both_networks_are_built_in_the_precision_that_was_asked_for(cache, exported_pack, precision):
+def test_everything_is_built_the_networks_in_the_precision_that_was_asked_for(
+    cache, exported_pack, precision
+):
     built = build_engine(exported_pack, "tensorrt-rtx", precision, ONE, root=cache)
     assert not built.is_new
     manifest = built.engine.manifest
@@ -84,6 +86,8 @@ def test_both_networks_are_built_in_the_precision_that_was_asked_for(cache, expo
         assert layers["CONVOLUTION"] == {TYPES[precision]: N_CONVOLUTIONS[network]}
         assert set(layers["MATRIX_MULTIPLY"]) == {TYPES[precision]}
         assert len(plans[network]) > 1e6
+    features = manifest.plans["features"].layers
+    assert set(features["MATRIX_MULTIPLY"]) == set(features["REDUCE"]) == {"FLOAT"}, "whatever was asked for"
     assert manifest.parity["verdict"] == "not run here"
 
 
@@ -96,11 +100,11 @@ def test_float16_is_half_the_size(cache):
         assert sizes["fp16"][network] < 0.65 * sizes["fp32"][network]
 
 
-def test_two_builds_are_the_same_to_the_byte(cache, exported_pack, tmp_path):
-    """With one batch size; with several, the builder numbers its inner names as its threads come along."""
+def test_two_builds_of_a_network_are_the_same_to_the_byte(cache, exported_pack, tmp_path):
+    """With one batch size; else, and in the features, inner names are numbered as the threads come along."""
     again = build_engine(exported_pack, "tensorrt-rtx", "fp16", ONE, root=tmp_path).engine
-    for path in again.path.glob("*.engine"):
-        assert path.read_bytes() == (cache / again.path.name / path.name).read_bytes(), path.name
+    for name in (f"{network}.engine" for network in NETWORKS):
+        assert (again.path / name).read_bytes() == (cache / again.path.name / name).read_bytes(), name
 
 
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "no manifest"])
@@ -221,10 +225,13 @@ def few_windows(probe_windows):
 
 @pytest.fixture
 def with_gpu(monkeypatch, exported_pack):
-    """A machine on which an engine runs whose logits are off by a given amount."""
+    """A machine on which an engine runs whose logits are off by a given amount.
+
+    With `shift_by_engine` torch is on the GPU, and they are off by that where an engine makes the features.
+    """
     from engines.onnx_backend import OnnxEngine
 
-    def make(shift, is_rtx=False):
+    def make(shift, is_rtx=False, shift_by_engine=None):
         api = FakeApi()
         api.is_rtx = is_rtx
         monkeypatch.setattr(building, "usable_gpu", lambda: Gpu("NVIDIA L4", (8, 9)))
@@ -232,12 +239,14 @@ def with_gpu(monkeypatch, exported_pack):
         plans = {name: building.Plan(name.encode(), {}, b"") for name in NETWORKS}
         monkeypatch.setattr(building, "_build_plans", lambda *arguments: plans)
 
-        def open_plans(*arguments):
+        def open_plans(*arguments, has_torch_features):
             if isinstance(shift, Exception):
                 raise shift
-            return Shifted(OnnxEngine(exported_pack), shift)
+            by = shift_by_engine if not has_torch_features and shift_by_engine is not None else shift
+            return Shifted(OnnxEngine(exported_pack), by)
 
         monkeypatch.setattr(building, "open_plans", open_plans)
+        monkeypatch.setattr(building, "has_torch_with_cuda", lambda: shift_by_engine is not None)
 
     return make
 
@@ -251,6 +260,20 @@ def test_an_engine_that_is_near_enough_is_kept_with_its_figures(
     assert parity["verdict"] == "passed"
     assert parity["against"] == "torch float32"
     assert 0 < parity["mean"] <= parity["largest"] < 0.01
+
+
+def test_the_gate_judges_the_features_of_torch_and_those_of_the_engine(
+    with_gpu, exported_pack, tmp_path, few_windows
+):
+    with_gpu(0.001, shift_by_engine=0.005)
+    built = build_engine(exported_pack, "tensorrt", "fp32", ONE, root=tmp_path / "near", windows=few_windows)
+    worse = built.engine.manifest.parity["mean"]
+    with_gpu(0.001)
+    alone = build_engine(exported_pack, "tensorrt", "fp32", ONE, root=tmp_path / "one", windows=few_windows)
+    assert worse > 3 * alone.engine.manifest.parity["mean"], "the worse of the two is kept"
+    with_gpu(0.001, shift_by_engine=3.0)
+    with pytest.raises(EngineError, match="parity failed"):
+        build_engine(exported_pack, "tensorrt", "fp32", ONE, root=tmp_path / "far", windows=few_windows)
 
 
 @pytest.mark.parametrize("shift", [3.0, float("nan")])
@@ -514,7 +537,9 @@ def test_the_shipped_pack_is_built_in_int8_without_asking_for_it(needs_rtx, tmp_
     (path,) = tmp_path.glob(f"*/{MANIFEST_NAME}")
     manifest = json.loads(path.read_text())
     assert manifest["key"]["precision"] == "int8"
-    for network, plan in manifest["plans"].items():
+    assert set(manifest["plans"]) == {"features", *NETWORKS}
+    for network in NETWORKS:
+        plan = manifest["plans"][network]
         nodes = onnx.load(load_pack().graph_paths[network]).graph.node
         n_convolutions = [node.op_type for node in nodes].count("Conv")
         assert plan["layers"]["CONVOLUTION"] == {"FLOAT": 1, "INT8": n_convolutions - 1}
