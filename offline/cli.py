@@ -101,6 +101,7 @@ def train(
     negatives: Path | None,
     windows: int,
     label_lag: float,
+    shares: str,
     first: str | None,
     store: Path | None,
     work: Path | None,
@@ -128,7 +129,7 @@ def train(
     from offline.train import LiveLessons, train_pack
     from offline.trained_pack import DatasetInfo
 
-    live_flags = live_from_flags(live, negatives, windows, label_lag)
+    live_flags = live_from_flags(live, negatives, windows, label_lag, shares)
     pack = train_pack(
         read_clips(data, skip_bad),
         out,

@@ -8,7 +8,7 @@ import click
 
 from engines.ensemble import WeightMethod
 from engines.errors import ConfigError
-from offline.live_settings import LiveSettings
+from offline.live_settings import KINDS, LiveSettings
 from offline.settings import Precision, TrainSettings
 
 _AT_LEAST_1 = click.IntRange(min=1)
@@ -56,6 +56,13 @@ def live_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="A live window is labelled by what goes on this many seconds before its end.",
         ),
+        click.option(
+            "--shares",
+            metavar=",".join(kind.upper() for kind in KINDS),
+            default=",".join(f"{share:g}" for share in LiveSettings.shares),
+            show_default=True,
+            help="Parts of the live windows that are cut from each kind of stream, or are clips.",
+        ),
     )
     for option in reversed(options):
         command = option(command)
@@ -63,21 +70,30 @@ def live_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def live_from_flags(
-    live: bool, negatives: Path | None, windows: int, label_lag: float
+    live: bool, negatives: Path | None, windows: int, label_lag: float, shares: str
 ) -> "tuple[Path, LiveSettings] | None":
     """Folder of negatives and settings of live windows; None without `--live`.
 
     Raises:
-        ConfigError: there is no folder of negatives, the number of windows fits no batch, or a flag of live
-            windows is given without `--live`.
+        ConfigError: there is no folder of negatives, a value cannot be used, or a flag of live windows is
+            given without `--live`.
     """
+    try:
+        one, two, three, four, five = (float(share) for share in shares.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--shares {shares}: five numbers with commas, for {', '.join(KINDS)}") from error
+    settings = LiveSettings(
+        windows_per_epoch=windows, label_lag_s=label_lag, shares=(one, two, three, four, five)
+    )
     if not live:
-        if negatives or (windows, label_lag) != (LiveSettings.windows_per_epoch, LiveSettings.label_lag_s):
-            raise ConfigError("--negatives, --windows and --label-lag are about live windows: add --live")
+        if negatives or settings != LiveSettings():
+            raise ConfigError(
+                "--negatives, --windows, --label-lag and --shares are about live windows: add --live"
+            )
         return None
     if negatives is None:
         raise ConfigError("--live needs --negatives FOLDER, of sounds that are not breathing")
-    return negatives, LiveSettings(windows_per_epoch=windows, label_lag_s=label_lag)
+    return negatives, settings
 
 
 def settings_from_flags(epochs: int, warmup_epochs: float, **chosen: Any) -> TrainSettings:

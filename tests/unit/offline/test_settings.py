@@ -8,6 +8,8 @@ from offline.live_settings import BATCH_WINDOWS, LiveSettings
 from offline.settings import TrainSettings
 from offline.train_options import live_from_flags, settings_from_flags
 
+SHARES = ",".join(map(str, LiveSettings.shares))
+
 DEFAULTS = {
     "patience": 8,
     "batch_size": 64,
@@ -71,18 +73,25 @@ def test_settings_that_cannot_be_used_are_named(name, value):
 
 
 def test_flags_become_settings_of_live_windows():
-    untouched = (None, LiveSettings.windows_per_epoch, LiveSettings.label_lag_s)
+    untouched = (None, LiveSettings.windows_per_epoch, LiveSettings.label_lag_s, SHARES)
     assert live_from_flags(False, *untouched) is None
-    for change in ((Path("sounds"), *untouched[1:]), (None, 128, 0.0), (*untouched[:2], 0.1)):
+    for place, value in enumerate((Path("sounds"), 128, 0.1, "1,0,0,0,0")):
         with pytest.raises(ConfigError, match="add --live"):
-            live_from_flags(False, *change)
-    found = live_from_flags(True, Path("sounds"), 3 * BATCH_WINDOWS, 0.25)
-    assert found == (Path("sounds"), LiveSettings(windows_per_epoch=3 * BATCH_WINDOWS, label_lag_s=0.25))
+            live_from_flags(False, *untouched[:place], value, *untouched[place + 1 :])
+    found = live_from_flags(True, Path("sounds"), 3 * BATCH_WINDOWS, 0.25, "0.6,0.1,0.1,0.2,0")
+    settings = LiveSettings(3 * BATCH_WINDOWS, label_lag_s=0.25, shares=(0.6, 0.1, 0.1, 0.2, 0.0))
+    assert found == (Path("sounds"), settings)
 
 
 def test_live_windows_need_negatives():
     with pytest.raises(ConfigError, match="--live needs --negatives FOLDER"):
-        live_from_flags(True, None, BATCH_WINDOWS, 0.0)
+        live_from_flags(True, None, BATCH_WINDOWS, 0.0, SHARES)
+
+
+@pytest.mark.parametrize("shares", ["0.5,0.5", "a,b,c,d,e", "", "1,0,0,0,-1", "0,0,0,0,0"])
+def test_shares_that_cannot_be_used_are_named(shares):
+    with pytest.raises(ConfigError, match=r"shares.*fast, slow, mixed, negative, clip"):
+        live_from_flags(True, Path("sounds"), BATCH_WINDOWS, 0.0, shares)
 
 
 @pytest.mark.parametrize(
