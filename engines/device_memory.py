@@ -1,6 +1,6 @@
 """Memory and stream of the GPU: one seam, two owners.
 
-Torch owns them where torch computes the features; pycuda owns them in a process without torch. Never both:
+Torch owns them where torch is on the GPU; pycuda owns them in a process without it. Never both:
 each would bring its own idea of the current context. pycuda uses the device's primary context, the one that
 every other CUDA library of the process shares.
 """

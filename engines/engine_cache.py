@@ -1,7 +1,7 @@
 """The cache of built engines: one folder each, with a sidecar manifest, written as a whole or not at all.
 
     <root>/<name of the key>/engine.json     what it was built from, by what, for what; hashes of the files
-    <root>/<name of the key>/cnn8.engine     one plan per network
+    <root>/<name of the key>/cnn8.engine     one plan for the features, and one per network
     <root>/<name of the key>.lock            held while it is built
     <root>/<flavour, version, GPU>.timing    what TensorRT measured, so that the next build is faster
 
@@ -24,7 +24,8 @@ import msgspec
 
 from engines.errors import ConfigError, EngineMismatchError, EngineMissingError, OutputError
 
-SCHEMA_VERSION = 1
+# 2: the features are among the plans.
+SCHEMA_VERSION = 2
 MANIFEST_NAME = "engine.json"
 Precision = Literal["fp32", "fp16", "int8"]
 
@@ -185,7 +186,7 @@ def find_engine(
 
 
 def read_plans(engine: CachedEngine, *, wanted: EngineKey, pack_path: Path) -> dict[str, bytes]:
-    """The plans of an engine by network, each verified.
+    """The plans of an engine by stage, each verified.
 
     Args:
         engine: in the cache.

@@ -75,8 +75,8 @@ def mixstyle(batch: Batch, share: float, generator: torch.Generator) -> Batch:
     """Give every clip some of the colour of another: the mean and deviation of each row over time.
 
     What a row has on average tells of the room, the microphone and the chest; how it changes tells of the
-    breath. Targets stay as they are. The statistics are those of the images' rows (Freq-MixStyle, Kim et
-    al., DCASE 2022; MixStyle, Zhou et al., ICLR 2021).
+    breath. Targets stay as they are. The statistics are those of the images' rows (Freq-MixStyle, as
+    in Schmid et al., DCASE 2022; MixStyle, Zhou et al., ICLR 2021).
 
     Args:
         batch: what is mixed.

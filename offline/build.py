@@ -245,7 +245,7 @@ def _parity(
         try:
             opened = open_plans(pack, api, plans, key.batch, has_torch_features=has_torch_features)
         except EngineError as error:
-            if not api.is_rtx:
+            if not api.is_rtx or found:
                 raise
             # An engine of RTX is for other machines too; on a GPU that is not of its list it cannot be tried.
             return Parity("not run here", f"{gpu.label}: {error}", against="")

@@ -33,6 +33,9 @@ BASE = {
     "soxr": 4,
 }
 
+# Likewise, on Linux only; the live path does without.
+ON_LINUX = {"pulsectl": "nothing tells when the sound server moves the stream to another microphone"}
+
 # What each extra gives, and the distributions that tell whether it is there.
 EXTRAS = {
     "serve": ("the web page, breath-live serve", ("aiohttp",)),
@@ -73,6 +76,9 @@ def machine() -> Iterator[Finding]:
         yield Finding(
             "packages", Verdict.FAILED, f"{name} is not installed", f"pip install {name}", BASE[name]
         )
+    for name, loss in ON_LINUX.items() if sys.platform == "linux" else ():
+        if not _version(name):
+            yield Finding("packages", Verdict.NOTE, f"{name} is not installed: {loss}", f"pip install {name}")
     for extra, (gift, names) in EXTRAS.items():
         absent = [name for name in names if not _version(name)]
         if absent:

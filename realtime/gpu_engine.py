@@ -97,16 +97,27 @@ def open_plans(
 
     memory: DeviceMemory = TorchMemory() if has_torch_with_cuda() else PycudaMemory()
     stages = [network.name for network in pack.manifest.networks]
-    features: Any = None
-    if has_torch_features and has_torch_with_cuda():
-        from realtime.features.stack import FeatureStack
-
-        features = FeatureStack(pack.manifest.feature_spec).eval().to("cuda")
-    else:
-        stages.insert(0, FEATURES)
-    front_end = FrontEnd(memory, batch.largest, features)
+    try:
+        features = None
+        if has_torch_features and has_torch_with_cuda():
+            features = _features_on_gpu(pack)
+        else:
+            stages.insert(0, FEATURES)
+        front_end = FrontEnd(memory, batch.largest, features)
+    except BaseException:
+        memory.close()
+        raise
     chosen = {stage: plans[stage] for stage in stages}
     return TensorRtEngine(api, chosen, memory, front_end, batch, has_stage_times=has_stage_times)
+
+
+def _features_on_gpu(pack: Pack) -> Any:
+    from realtime.features.stack import FeatureStack
+
+    try:
+        return FeatureStack(pack.manifest.feature_spec).eval().to("cuda")
+    except RuntimeError as error:
+        raise EngineError(f"torch cannot bring the features to the GPU: {error}") from error
 
 
 def has_torch_with_cuda() -> bool:

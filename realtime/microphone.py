@@ -104,8 +104,10 @@ class MicrophoneSource:
             with portaudio.mapped_errors(self.name, self.rate_hz):
                 self._stream.start()
             self._is_started = True
-            if can_be_moved(self.name):
-                self._moved = MovedStream()
+            # Another thread may have closed it meanwhile.
+            with self._closing:
+                if not self._is_closed and can_be_moved(self.name):
+                    self._moved = MovedStream()
 
     def blocks(self) -> Iterator[Block]:
         """See `AudioSource`.

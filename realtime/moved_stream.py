@@ -1,5 +1,6 @@
 """A stream that the sound server moves to another microphone, as it does when that becomes the default."""
 
+import logging
 import os
 import sys
 import threading
@@ -9,6 +10,7 @@ from typing import Any
 # What PortAudio calls the devices behind which the sound server chooses.
 SERVER_DEVICES = ("default", "pulse", "pipewire")
 _EVERY_S = 0.4
+_LOGGER = logging.getLogger(__name__)
 
 
 def can_be_moved(device_name: str) -> bool:
@@ -38,38 +40,41 @@ class MovedStream:
 
     def _watch(self) -> None:
         try:
-            import pulsectl
+            import pulsectl  # This asks the linker for libpulse, a tenth of a second in a thread of its own.
         except (ImportError, OSError):  # OSError: libpulse is not installed.
             return
         try:
             with pulsectl.Pulse("breath", connect=False) as server:
                 # Without a limit, because this library waits one out; a server that is stuck holds up nobody.
                 server.connect(autospawn=False)
-                before, its_words = None, ""
+                before: dict[int, tuple[int, str]] = {}
                 while not self._is_over.wait(_EVERY_S):
-                    heard = _heard_source(server)
-                    # None: between two streams, or not known.
-                    if heard is None or heard == before:
-                        continue
-                    words = _description(server, heard)
-                    if before is not None:
-                        self._notices.append(
-                            f"{words!r} is heard now, and no longer {its_words!r}: the sound server does so "
-                            "when another microphone becomes the default"
-                        )
-                    before, its_words = heard, words
-        except pulsectl.PulseError:
-            return
+                    before = self._compare(before, server)
+        except Exception as error:
+            # Whatever a server says that goes away, in the words of libpulse or in the library's own.
+            _LOGGER.debug("the sound server is not watched any more: %s", error)
+
+    def _compare(self, before: dict[int, tuple[int, str]], server: Any) -> dict[int, tuple[int, str]]:
+        """Index and description of the source of each of our streams, by the stream's index."""
+        heard: dict[int, tuple[int, str]] = {}
+        for stream, source in _heard_sources(server).items():
+            if stream in before and before[stream][0] == source:
+                heard[stream] = before[stream]
+                continue
+            heard[stream] = source, _description(server, source)
+            if stream in before:
+                self._notices.append(
+                    f"{heard[stream][1]!r} is heard now, and no longer {before[stream][1]!r}: the sound "
+                    "server does so when another microphone becomes the default"
+                )
+        return heard
 
 
-def _heard_source(server: Any) -> int | None:
-    """Index of the source that the newest stream of this process records from; None without one."""
+def _heard_sources(server: Any) -> dict[int, int]:
+    """Index of the source by that of each stream of this process."""
     mine = str(os.getpid())
-    heard: int | None = None
-    for stream in server.source_output_list():
-        if stream.proplist.get("application.process.id") == mine:
-            heard = stream.source
-    return heard
+    streams = server.source_output_list()
+    return {one.index: one.source for one in streams if one.proplist.get("application.process.id") == mine}
 
 
 def _description(server: Any, source: int) -> str:

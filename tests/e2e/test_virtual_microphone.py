@@ -150,8 +150,7 @@ def test_another_default_is_heard_without_a_gap_and_told_of(
     assert heard[-RATE_HZ:].std() == pytest.approx(0.3 / np.sqrt(2), rel=0.1)
     (told,) = said["notices"]
     assert told.startswith("'Monitor of Headset' is heard now, and no longer 'Monitor of Null Output'")
-    changed_at = int(np.flatnonzero(heard)[0])
-    assert abs(said["noticed_at"][0] - changed_at) < 2 * RATE_HZ, "it asks every 0.4 s"
+    assert said["noticed_at"][0] > np.flatnonzero(heard)[0] - RATE_HZ // 2
 
 
 def test_what_a_device_cannot_do_is_said(virtual_microphone: VirtualMicrophone, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from offline.lessons import Examples, Lessons
 from offline.optimisation import learning_rate_at, resolved_precision, update_average
 from offline.settings import TrainSettings
 from offline.store import FeatureStore
-from offline.trainer import Watcher, train_network
+from offline.trainer import Watcher, _Run, train_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -175,6 +175,26 @@ def test_the_same_seed_gives_the_same_run(whole, store, tmp_path):
 def test_another_seed_gives_another_run(whole, store, tmp_path):
     other = train(store, tmp_path, replace(SETTINGS, seed=1, epochs=2))
     assert other.history[0].train_loss != whole[0].history[0].train_loss
+
+
+def test_two_networks_meet_the_clips_in_other_orders(store):
+    examples, validation = (Examples.of_clips(store, rows) for rows in (TRAIN, VALIDATION))
+    lessons = Lessons(lambda _epoch: examples, validation, n_outputs=1)
+    orders = [
+        np.concatenate(list(_Run(name, lessons, SETTINGS, ALONE, {})._batches(0))) for name in ("cnn8", "vgg")
+    ]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(N_TRAIN))
+    assert orders[0].tolist() != orders[1].tolist()
+
+
+def test_mixstyle_begins_after_the_warm_up(store, tmp_path):
+    alone = replace(SETTINGS, epochs=2, cutmix_share=0.0, mixup_share=0.0)
+    plain, styled = (
+        train(store, tmp_path / str(share), replace(alone, mixstyle_share=share)).history
+        for share in (0.0, 1.0)
+    )
+    assert plain[0].train_loss == styled[0].train_loss
+    assert plain[1].train_loss != styled[1].train_loss
 
 
 class StoppedError(Exception):

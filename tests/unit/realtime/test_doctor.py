@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from realtime import doctor, doctor_command
 from realtime.doctor import Finding, Group, Verdict, examine, exit_code_from_findings
-from realtime.doctor_checks import BASE, EXTRAS, machine
+from realtime.doctor_checks import BASE, EXTRAS, ON_LINUX, machine
 from realtime.doctor_sound import finding_from_capture
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -48,7 +48,9 @@ def by_subject(found):
 
 def test_the_tables_of_packages_are_those_of_the_project():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert set(BASE) == {_name(line) for line in project["dependencies"]}
+    on_linux = {line for line in project["dependencies"] if "sys_platform == 'linux'" in line}
+    assert set(BASE) == {_name(line) for line in set(project["dependencies"]) - on_linux}
+    assert set(ON_LINUX) == {_name(line) for line in on_linux}
     extras = {
         extra: {_name(line) for line in lines} for extra, lines in project["optional-dependencies"].items()
     }

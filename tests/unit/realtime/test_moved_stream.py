@@ -21,7 +21,7 @@ class PulseError(Exception):
 class FakeServer:
     """Has moved the stream of this process a little further whenever it is asked.
 
-    `places`: sources, None: no stream; the last one for ever, or an error.
+    `places`: sources, None: no stream, a list: of several streams; the last one for ever, or an error.
     """
 
     def __init__(self, places, described):
@@ -48,9 +48,11 @@ class FakeServer:
         place = self.places.pop(0) if len(self.places) > 1 else self.places[0]
         if isinstance(place, Exception):
             raise place
-        another = SimpleNamespace(source=99, proplist={"application.process.id": "1"})
-        own = SimpleNamespace(source=place, proplist={"application.process.id": str(os.getpid())})
-        return [another] if place is None else [another, own]
+        mine = {"application.process.id": str(os.getpid())}
+        another = SimpleNamespace(index=0, source=99, proplist={"application.process.id": "1"})
+        places = place if isinstance(place, list) else [place]
+        own = [SimpleNamespace(index=1 + i, source=one, proplist=mine) for i, one in enumerate(places) if one]
+        return [another, *own]
 
     def source_list(self):
         return [SimpleNamespace(index=index, description=words) for index, words in self.described.items()]
@@ -93,6 +95,14 @@ def test_moments_without_a_stream_are_no_move(watching):
     moved.close()
 
 
+def test_another_stream_of_the_process_is_no_move(watching):
+    server, moved = watching([LAPTOP, [LAPTOP, HEADSET], LAPTOP, [HEADSET, LAPTOP]])
+    wait_until(lambda: server.n_asked > 6)
+    (told,) = moved.take_notices()
+    assert told.startswith("'USB Headset' is heard now, and no longer 'Laptop'")
+    moved.close()
+
+
 def test_a_source_without_words_is_told_by_its_number(watching):
     server, moved = watching([HEADSET, LAPTOP], {HEADSET: "USB Headset"})
     wait_until(lambda: server.n_asked > 4)
@@ -101,8 +111,9 @@ def test_a_source_without_words_is_told_by_its_number(watching):
     moved.close()
 
 
-def test_a_server_that_goes_away_ends_it(watching):
-    server, moved = watching([LAPTOP, PulseError("gone")])
+@pytest.mark.parametrize("error", [PulseError("gone"), ArithmeticError("another than the library's own")])
+def test_a_server_that_goes_away_ends_it(watching, error):
+    server, moved = watching([LAPTOP, error])
     wait_until(lambda: server.is_closed)
     assert moved.take_notices() == []
 
