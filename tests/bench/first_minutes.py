@@ -225,7 +225,7 @@ def table(rows: list[tuple[str, float, str]]) -> str:
     machine = this_machine()
     lines = [
         f"Measured by `python tests/bench/first_minutes.py` ({machine.cpu}, "
-        f"{machine.usable_cores} cores, Python {platform.python_version()}, downloads included, and a "
+        f"{machine.usable_cores} cores, Python {platform.python_version()}, downloads included, and a\n"
         "virtual microphone):",
         "",
         "| step | takes | what came out |",
