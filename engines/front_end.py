@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from engines.contract import N_CHANNELS, N_FRAMES, N_ROWS, N_SCALARS, WINDOW_SAMPLES
 from engines.device_memory import DeviceArray
 from engines.errors import EngineError
+from engines.pack import FEATURES
 
 Floats = NDArray[np.float32]
 Step = tuple[str, Callable[[], None]]
@@ -49,7 +50,7 @@ class FrontEnd:
         """What has to be enqueued for `n` windows, by name, in order."""
         steps: list[Step] = [("upload", lambda: self._memory.upload(self._host[:n], self.tensors["windows"]))]
         if self._features is not None:
-            steps.append(("features", lambda: self._compute(n)))
+            steps.append((FEATURES, lambda: self._compute(n)))
         return steps
 
     def _compute(self, n: int) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engines.backend import Inference, inference_from_outputs
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import EngineError, EngineMissingError
-from engines.pack import Pack
+from engines.pack import FEATURES, Pack
 
 
 class OnnxEngine:
@@ -32,7 +32,7 @@ class OnnxEngine:
     def __init__(self, pack: Pack, n_threads: int | None = None) -> None:
         self._sessions: dict[str, Any] = {
             # Of the features' many small nodes a second thread makes none faster; it only uses more power.
-            stage: open_session(path, n_threads or (1 if stage == "features" else None))
+            stage: open_session(path, n_threads or (1 if stage == FEATURES else None))
             for stage, path in pack.graph_paths.items()
         }
 
@@ -54,7 +54,7 @@ class OnnxEngine:
             except Exception as error:  # onnxruntime raises classes of its own, without a common base
                 raise EngineError(f"ONNX Runtime failed in {stage}: {error}") from error
             stages_s[stage] = time.perf_counter() - started
-            if stage == "features":
+            if stage == FEATURES:
                 feed = {"images": outputs[0], "scalars": outputs[1]}
             else:
                 given.append(outputs[0])

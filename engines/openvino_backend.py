@@ -13,7 +13,7 @@ from engines.backend import Inference, inference_from_outputs
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import BackendUnavailableError, EngineError, EngineMissingError
 from engines.openvino_cache import CompiledGraphs, default_root
-from engines.pack import Pack
+from engines.pack import FEATURES, Pack
 
 INSTALL = "pip install 'breath[openvino]'"
 _DEVICE = "CPU"
@@ -93,7 +93,7 @@ class OpenVinoEngine:
             raise EngineError("the engine is closed; open a new one")
         stages_s = dict.fromkeys(self._requests, 0.0)
         given: dict[str, list[NDArray[np.float32]]] = {
-            stage: [] for stage in self._requests if stage != "features"
+            stage: [] for stage in self._requests if stage != FEATURES
         }
         for row in range(len(windows)):
             feed: dict[str, Any] = {"windows": windows[row : row + 1]}
@@ -104,7 +104,7 @@ class OpenVinoEngine:
                 except Exception as error:  # by what is wrong with the feed, these have no common base
                     raise EngineError(f"OpenVINO failed in {stage}: {error}") from error
                 stages_s[stage] += time.perf_counter() - started
-                if stage == "features":
+                if stage == FEATURES:
                     # The tensors themselves: the networks read where the features were written.
                     feed = {name: request.get_tensor(name) for name in ("images", "scalars")}
                 else:

@@ -25,7 +25,9 @@ SHIPPED_PACKS: dict[str, Path] = {
 }
 """`default` for live sound, `clips` for one-second clips that each hold one phase from its onset."""
 MANIFEST_NAME = "manifest.json"
-FEATURES_GRAPH = "features.onnx"
+# The stage before the networks.
+FEATURES = "features"
+FEATURES_GRAPH = f"{FEATURES}.onnx"
 
 # Names of files and networks: they become paths, so nothing that could lead out of the folder.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -48,7 +50,7 @@ class Pack:
     @property
     def graph_paths(self) -> dict[str, Path]:
         """Path of each ONNX graph by stage: `features`, then one per network in the order of the logits."""
-        paths = {"features": self.path / FEATURES_GRAPH}
+        paths = {FEATURES: self.path / FEATURES_GRAPH}
         paths.update({network.name: self.path / f"{network.name}.onnx" for network in self.manifest.networks})
         return paths
 
@@ -219,7 +221,7 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
         yield f"{len(names)} networks, {len(weights)} weights"
     if min(weights, default=0.0) < 0 or not math.isclose(sum(weights), 1.0, abs_tol=1e-3):
         yield f"the weights of its ensemble {weights} are no shares of one"
-    if len({*names, "features"}) != len(names) + 1 or not all(_PLAIN_NAME.fullmatch(name) for name in names):
+    if len({*names, FEATURES}) != len(names) + 1 or not all(_PLAIN_NAME.fullmatch(name) for name in names):
         yield f"{names} cannot be the names of its networks"
     if len({network.n_outputs for network in manifest.networks}) > 1:
         counts = ", ".join(f"{network.name} {network.n_outputs}" for network in manifest.networks)

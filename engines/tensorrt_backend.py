@@ -15,14 +15,11 @@ from engines.device_memory import DeviceArray, DeviceMemory
 from engines.engine_cache import BatchProfile
 from engines.errors import EngineError, EngineMismatchError
 from engines.front_end import FrontEnd, Step
+from engines.pack import FEATURES
 from engines.tensorrt_api import TensorRtApi
 
 _LOGGER = logging.getLogger(__name__)
-FEATURES = "features"
 _OUTPUT = "logit"
-# Inputs and outputs of the features, and of every network.
-_FEATURES_TENSORS = (("windows",), ("images", "scalars"))
-_NETWORK_TENSORS = (("images", "scalars"), (_OUTPUT,))
 _HOST_STAGE = "window"
 GPU_STAGE = "gpu"
 
@@ -133,19 +130,15 @@ class TensorRtEngine:
         engine = self._api.engine_from_plan(stage, plan)
         _require_our_tensors(stage, engine, self._api.module)
         context = self._api.context_from_engine(stage, engine)
-        addresses = {
-            name: self._front_end.tensors[name].address
-            for name in (*_inputs(stage), *_outputs(stage))
-            if name != _OUTPUT
-        }
-        if stage != FEATURES:
+        inputs, outputs = _tensors_of(stage)
+        tensors = {**self._front_end.tensors}
+        if _OUTPUT in outputs:
             # As the plan has it, whatever the pack says: the GPU would write past the end of a smaller one.
             shape = (self._batch.largest, *tuple(engine.get_tensor_shape(_OUTPUT))[1:])
-            logit = self._memory.allocate(shape)
-            self._outputs[stage] = (logit, self._memory.page_locked(shape))
-            addresses[_OUTPUT] = logit.address
-        for name, address in addresses.items():
-            if not context.set_tensor_address(name, address):
+            tensors[_OUTPUT] = self._memory.allocate(shape)
+            self._outputs[stage] = (tensors[_OUTPUT], self._memory.page_locked(shape))
+        for name in (*inputs, *outputs):
+            if not context.set_tensor_address(name, tensors[name].address):
                 raise self._failure(f"set the address of {name} of {stage}")
         self._engines[stage], self._contexts[stage] = engine, context
 
@@ -175,7 +168,7 @@ class TensorRtEngine:
         # A graph holds the addresses and shapes of its recording.
         self._n, self._n_runs, self._launch = 0, 0, None
         for stage, context in self._contexts.items():
-            for name in _inputs(stage):
+            for name in _tensors_of(stage)[0]:
                 if not context.set_input_shape(name, (n, *self._front_end.tensors[name].shape[1:])):
                     raise self._failure(f"set the shape of {name} of {stage} to {n} windows")
         self._n = n
@@ -213,27 +206,26 @@ class TensorRtEngine:
         return EngineError(f"{self.name} could not {what}: {self._api.take_errors() or 'no reason given'}")
 
 
-def _inputs(stage: str) -> tuple[str, ...]:
-    return (_FEATURES_TENSORS if stage == FEATURES else _NETWORK_TENSORS)[0]
-
-
-def _outputs(stage: str) -> tuple[str, ...]:
-    return (_FEATURES_TENSORS if stage == FEATURES else _NETWORK_TENSORS)[1]
+def _tensors_of(stage: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the inputs and of the outputs."""
+    if stage == FEATURES:
+        return ("windows",), ("images", "scalars")
+    return ("images", "scalars"), (_OUTPUT,)
 
 
 def _require_our_tensors(stage: str, engine: Any, module: Any) -> None:
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-    found = {module.TensorIOMode.INPUT: set[str](), module.TensorIOMode.OUTPUT: set[str]()}
-    for name in names:
-        found[engine.get_tensor_mode(name)].add(name)
+    inputs, outputs = _tensors_of(stage)
+    modes = dict.fromkeys(inputs, module.TensorIOMode.INPUT) | dict.fromkeys(
+        outputs, module.TensorIOMode.OUTPUT
+    )
     are_floats = all(engine.get_tensor_dtype(name) == module.DataType.FLOAT for name in names)
-    if tuple(found.values()) != ({*_inputs(stage)}, {*_outputs(stage)}) or not are_floats:
-        expected = ", ".join((*_inputs(stage), *_outputs(stage)))
+    if {name: engine.get_tensor_mode(name) for name in names} != modes or not are_floats:
         raise EngineMismatchError(
-            f"the engine of {stage} has the tensors {', '.join(names)}, not {expected} in float32: it was "
-            "built by another version of breath"
+            f"the engine of {stage} has the tensors {', '.join(names)}, not {', '.join(modes)} in float32: "
+            "it was built by another version of breath"
         )
-    if stage == FEATURES:
+    if _OUTPUT not in outputs:
         return
     shape = tuple(engine.get_tensor_shape(_OUTPUT))
     if shape[1:] not in ((), (2,)):

@@ -14,7 +14,7 @@ from engines.backend import Inference, inference_from_outputs
 from engines.cnn8 import CNN8
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import EngineError, EngineMissingError, PackError
-from engines.pack import Pack
+from engines.pack import FEATURES, Pack
 from engines.vgg import VGG
 
 ARCHITECTURES: dict[str, type[CNN8] | type[VGG]] = {"cnn8": CNN8, "vgg": VGG}
@@ -48,7 +48,7 @@ class TorchEngine:
         if self._features is None:
             raise EngineError("the engine is closed; open a new one")
         stages_s: dict[str, float] = {}
-        stage = "features"
+        stage = FEATURES
         try:
             started = time.perf_counter()
             # Copied: torch warns of arrays that must not be written to, which views of a stream are.

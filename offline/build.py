@@ -32,9 +32,8 @@ from engines.errors import (
 )
 from engines.file_lock import file_lock
 from engines.gpu import Gpu, usable_gpu
-from engines.pack import Pack
+from engines.pack import FEATURES, Pack
 from engines.tensorrt_api import TensorRtApi, load_api
-from engines.tensorrt_backend import FEATURES
 from offline.clips import ClipSet
 from offline.half_graph import half_graph
 from offline.parity import MAX_CLIPS, Parity, Windows, compare

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engines.contract import RATE_HZ
 from realtime import metrics
-from realtime.breaths import BreathCounter, BreathSettings
+from realtime.breaths import BreathCounter, BreathSettings, rate_per_min
 from realtime.events import Breath, Phase, PhaseEvent
 from realtime.labels import PhaseInterval
 from realtime.metrics import BREATH_PHASES, CODES, ratio
@@ -181,10 +181,12 @@ def _calibration(replay: Replay, truth: Sequence[PhaseInterval]) -> tuple[Counts
 
 
 def _rate(replay: Replay, truth: Sequence[PhaseInterval]) -> Counts:
-    true_rate = _mean_rate_per_min(_true_breaths(truth))
-    if true_rate == 0:
+    true_breaths = _true_breaths(truth)
+    if not true_breaths:
         return np.zeros(2)
-    return np.array([abs(_mean_rate_per_min(replay.breaths) - true_rate), 1.0])
+    # No complete breath shown is a rate of zero.
+    shown_rate = _rate_of(replay.breaths) if replay.breaths else 0.0
+    return np.array([abs(shown_rate - _rate_of(true_breaths)), 1.0])
 
 
 def _true_breaths(truth: Sequence[PhaseInterval]) -> list[Breath]:
@@ -199,10 +201,8 @@ def _true_breaths(truth: Sequence[PhaseInterval]) -> list[Breath]:
     return breaths
 
 
-def _mean_rate_per_min(breaths: Sequence[Breath]) -> float:
-    """The inverse of the mean cycle, as in `BreathState.breaths_per_min`; 0 without a complete breath."""
-    samples = sum(breath.end_sample - breath.inhale_onset_sample for breath in breaths)
-    return 60.0 * RATE_HZ * len(breaths) / samples if samples else 0.0
+def _rate_of(breaths: Sequence[Breath]) -> float:
+    return rate_per_min([(breath.inhale_onset_sample, breath.end_sample) for breath in breaths])
 
 
 def _false_alarms(truth: Sequence[PhaseInterval], shown: Sequence[PhaseInterval], n_samples: int) -> Counts:

@@ -94,7 +94,7 @@ class BreathState:
         a gap, makes the rate neither higher nor lower.
         """
         recent = _since(self.cycles, self.now, RATE_SPAN_S)
-        return _rate_per_min(recent) if recent else None
+        return rate_per_min(recent) if recent else None
 
 
 class BreathCounter:
@@ -209,7 +209,7 @@ def _inhaling(
         exhale_offset_sample=exhale_offset,
         end_sample=onset,
         reported_sample=state.now,
-        minute_rate_per_min=_rate_per_min(_since(cycles, onset, RATE_SPAN_S) or cycles[-1:]),
+        minute_rate_per_min=rate_per_min(_since(cycles, onset, RATE_SPAN_S) or cycles[-1:]),
         sdbb_s=sdbb_s(varied),
         rmssd_s=rmssd_s(varied),
     )
@@ -225,7 +225,8 @@ def _since(cycles: tuple[tuple[int, int], ...], now: int, span_s: float) -> tupl
     return cycles[bisect_left(cycles, now - samples_from_seconds(span_s), key=itemgetter(0)) :]
 
 
-def _rate_per_min(cycles: Sequence[tuple[int, int]]) -> float:
+def rate_per_min(cycles: Sequence[tuple[int, int]]) -> float:
+    """The inverse of the mean cycle, breaths a minute; of at least one cycle, (start, end) in samples."""
     return 60.0 * RATE_HZ * len(cycles) / sum(end - start for start, end in cycles)
 
 

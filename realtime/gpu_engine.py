@@ -15,7 +15,7 @@ from engines.engine_cache import (
 )
 from engines.errors import BackendUnavailableError, EngineError, EngineMismatchError
 from engines.gpu import Gpu, usable_gpu
-from engines.pack import Pack
+from engines.pack import FEATURES, Pack
 from engines.tensorrt_api import INSTALL, MODULES, TensorRtApi, is_installed, load_api
 
 if TYPE_CHECKING:
@@ -93,20 +93,17 @@ def open_plans(
     """
     from engines.device_memory import DeviceMemory, PycudaMemory, TorchMemory
     from engines.front_end import FrontEnd
-    from engines.tensorrt_backend import FEATURES, TensorRtEngine
+    from engines.tensorrt_backend import TensorRtEngine
 
-    memory: DeviceMemory = TorchMemory() if has_torch_with_cuda() else PycudaMemory()
-    stages = [network.name for network in pack.manifest.networks]
+    has_torch = has_torch_with_cuda()
+    is_torch_computing = has_torch and has_torch_features
+    memory: DeviceMemory = TorchMemory() if has_torch else PycudaMemory()
     try:
-        features = None
-        if has_torch_features and has_torch_with_cuda():
-            features = _features_on_gpu(pack)
-        else:
-            stages.insert(0, FEATURES)
-        front_end = FrontEnd(memory, batch.largest, features)
+        front_end = FrontEnd(memory, batch.largest, _features_on_gpu(pack) if is_torch_computing else None)
     except BaseException:
         memory.close()
         raise
+    stages = [stage for stage in pack.graph_paths if stage != FEATURES or not is_torch_computing]
     chosen = {stage: plans[stage] for stage in stages}
     return TensorRtEngine(api, chosen, memory, front_end, batch, has_stage_times=has_stage_times)
 

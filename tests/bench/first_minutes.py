@@ -32,6 +32,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT / "tests" / "e2e"))
 
 from pulse_server import RATE_HZ, VirtualMicrophone, started, what_is_missing  # noqa: E402
+from readme_performance import replaced  # noqa: E402
 
 PAGE = PROJECT / "docs" / "quick-start.md"
 BEGIN, END = "<!-- times: measured; made by tests/bench/first_minutes.py -->", "<!-- times: end -->"
@@ -101,8 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
         finally:
             microphone.end()
     text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n{table(rows)}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    PAGE.write_text(replaced(text, table(rows), BEGIN, END), encoding="utf-8")
     return 0
 
 

@@ -37,12 +37,12 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def replaced(text: str, made: str) -> str:
-    """The README with `made` between the marks; ValueError where these are not there exactly once."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"the README needs the lines {BEGIN!r} and {END!r}, once and in this order")
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n{made}\n{END}{rest.partition(END)[2]}"
+def replaced(text: str, made: str, begin: str = BEGIN, end: str = END) -> str:
+    """The page with `made` between the marks; ValueError where these are not there exactly once."""
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"the page needs the lines {begin!r} and {end!r}, once and in this order")
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n{made}\n{end}{rest.partition(end)[2]}"
 
 
 def section(result: dict) -> str:
