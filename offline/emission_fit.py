@@ -76,7 +76,7 @@ def fit_pack(
     return save_changed_pack(out, pack, emission=fitted_emission(heard, fingerprint(breathing)))
 
 
-def fitted_emission(heard: Iterable[tuple[Replay, Sequence[PhaseInterval]]], streams: str = "") -> Emission:
+def fitted_emission(heard: Iterable[tuple[Replay, Sequence[PhaseInterval]]], streams: str) -> Emission:
     """Fit normal distributions to what the live path heard of streams whose phases are known.
 
     Windows before the first true phase, and under the gate, are left out. Of the others the mean is taken for

@@ -31,6 +31,18 @@ def replace_nodes(graph: GraphProto, nodes: Iterable[NodeProto], values: Mapping
     )
 
 
+def undo_half_storage(graph: GraphProto) -> None:
+    """Give a graph its weights in float32 where it stores them in float16 and casts them, in place."""
+    values = stored_values(graph)
+    kept = []
+    for node in graph.node:
+        if node.op_type == "Cast" and node.input[0] in values:
+            values[node.output[0]] = values[node.input[0]].astype(np.float32)
+        else:
+            kept.append(node)
+    replace_nodes(graph, kept, values)
+
+
 def checked_bytes(model: ModelProto, refusal: Callable[[str], EngineError]) -> bytes:
     """A model whose types have changed, checked from its inputs on, and serialised.
 

@@ -10,7 +10,7 @@ import onnx
 from onnx import NodeProto, TensorProto, helper
 
 from engines.errors import EngineError
-from offline.graph_parts import checked_bytes, replace_nodes, stored_values
+from offline.graph_parts import checked_bytes, replace_nodes, stored_values, undo_half_storage
 
 _ELEMENTWISE = frozenset({"Sub", "Add", "Mul", "Div", "Clip"})
 _RAW_INPUT = "scalars"
@@ -26,12 +26,12 @@ def half_graph(graph: bytes) -> bytes:
     """
     model = onnx.load_from_string(graph)
     inner = model.graph
+    undo_half_storage(inner)
     values = stored_values(inner)
-    nodes = [node for node in inner.node if not _is_stored_half(node, values)]
     raw = {_RAW_INPUT}
     halves: dict[str, str] = {}
     converted: list[NodeProto] = []
-    for node in nodes:
+    for node in inner.node:
         inputs = [name for name in node.input if name and name not in values]
         if inputs and set(inputs) <= raw and node.op_type in _ELEMENTWISE:
             raw.update(node.output)
@@ -60,14 +60,6 @@ def _refusal(reason: str) -> EngineError:
     return EngineError(
         f"the graph cannot be converted to float16: {reason}. Use --precision fp32, and please report it"
     )
-
-
-def _is_stored_half(node: NodeProto, values: dict[str, np.ndarray]) -> bool:
-    """Weights that are stored as float16 already lose their cast; the name behind it becomes the weight's."""
-    if node.op_type != "Cast" or node.input[0] not in values:
-        return False
-    values[node.output[0]] = values[node.input[0]].astype(np.float32)
-    return True
 
 
 def _retarget_casts(node: NodeProto) -> None:

@@ -17,6 +17,7 @@ from engines.onnx_backend import open_session
 from engines.pack import Pack, check_destination, save_pack
 from offline.clips import ClipSet
 from offline.compose.negatives import Negatives
+from offline.graph_parts import undo_half_storage
 from offline.int8_form import with_convolved_normalisation
 from offline.live_settings import LiveSettings
 from offline.live_windows import WindowSource
@@ -111,7 +112,9 @@ def int8_graph(graph: bytes, calibrating: Features) -> bytes:
                 return None
             return {"images": calibrating[0][row : row + 1], "scalars": calibrating[1][row : row + 1]}
 
-    model = _with_float_weights(onnx.load_from_string(graph))
+    model = onnx.load_from_string(graph)
+    # The quantiser wants weights, not casts of weights.
+    undo_half_storage(model.graph)
     with tempfile.TemporaryDirectory() as folder:
         plain, prepared, done = (Path(folder) / name for name in ("plain.onnx", "prepared.onnx", "done.onnx"))
         onnx.save(model, plain)
@@ -142,22 +145,6 @@ def _kept_in_float(model: onnx.ModelProto) -> list[str]:
     quantised = {output for node in others for output in node.output}
     activations = [node.name for node in nodes if node.op_type == "Relu" and node.input[0] not in quantised]
     return [first.name, *activations]
-
-
-def _with_float_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Undo the storage as float16: the quantiser wants weights, not casts of weights."""
-    halves = {tensor.name: tensor for tensor in model.graph.initializer}
-    kept = []
-    for node in model.graph.node:
-        if node.op_type == "Cast" and node.input[0] in halves:
-            tensor = halves[node.input[0]]
-            values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(values, node.output[0]))
-        else:
-            kept.append(node)
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-    return model
 
 
 def _judged(pack: Pack, before: Inference, after: Inference, labels: NDArray[np.int64]) -> dict[str, Any]:

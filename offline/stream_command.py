@@ -105,19 +105,14 @@ def _print(result: StreamEvaluation) -> None:
     days = ", ".join(f"{count} {part}" for part, count in signature.days_by_part.items()) or "none stated"
     counted = words_from_count(signature.n_streams, signature.n_spliced)
     click.echo(f"{counted}, {signature.seconds / 60:.1f} min; days: {days}")
-    breathing = {one.stream.kind for one in result.streams if one.stream.truth}
     console = Console()
-    still = {kind: score for kind, score in result.by_kind.items() if kind not in breathing}
     if result.overall.n_streams:
-        columns = {OVERALL: result.overall}
-        columns |= {kind: score for kind, score in result.by_kind.items() if kind in breathing}
+        columns = {OVERALL: result.overall} | result.by_breathing_kind
         console.print(_by_measure(columns, f"95 % intervals over days, {signature.n_draws} draws"))
         console.print(_by_slice(result.by_snr, HEADLINES[:4], "breath over noise"))
         if len(result.by_lookahead) > 1:
             console.print(_by_slice(result.by_lookahead, HEADLINES[:5], "seconds looked ahead"))
-        if result.overall.seconds_without_breath or not still:
-            still["pauses of 3 s and more"] = result.overall
-    console.print(_by_slice(still, FALSE_MEASURES, "where nobody breathes"))
+    console.print(_by_slice(result.without_breath, FALSE_MEASURES, "where nobody breathes"))
     warn_of_seen_days(signature.n_seen_days)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from offline.page import facts_html, figures_html, page_html, write_page
 from offline.stream_files import words_from_count
 from offline.stream_measures import BREATH_MEASURES, FALSE_MEASURES, HEADLINES, Measure
-from offline.stream_plots import draw_all, ranked_streams
+from offline.stream_plots import draw_all
 from offline.streams import OVERALL, SliceScore, StreamEvaluation
 
 _CAPTIONS = {
@@ -104,8 +104,7 @@ def _in_words(measures: Mapping[str, float]) -> str:
 
 
 def _breathing_columns(evaluation: StreamEvaluation) -> dict[str, SliceScore]:
-    kinds = {result.stream.kind for result in ranked_streams(evaluation)}
-    by_kind = {kind: score for kind, score in evaluation.by_kind.items() if kind in kinds}
+    by_kind = evaluation.by_breathing_kind
     return {OVERALL: evaluation.overall, **(by_kind if len(by_kind) > 1 else {})}
 
 
@@ -141,10 +140,7 @@ def _cell(score: SliceScore, measure: Measure) -> str:
 
 
 def _false_table(evaluation: StreamEvaluation) -> str:
-    breathing = {result.stream.kind for result in ranked_streams(evaluation)}
-    rows = {kind: score for kind, score in evaluation.by_kind.items() if kind not in breathing}
-    if evaluation.overall.seconds_without_breath or not rows:
-        rows["pauses of 3 s and more between breaths"] = evaluation.overall
+    rows = evaluation.without_breath
     sizes = {name: _size(score.n_streams, score.seconds_without_breath) for name, score in rows.items()}
     return _slice_table(rows, sizes, "sound", FALSE_MEASURES)
 

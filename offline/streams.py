@@ -21,6 +21,8 @@ from realtime.pipeline import PipelineSettings
 from realtime.replay import Replay
 
 OVERALL = "overall"
+LONG_PAUSES = "pauses of 3 s and more between breaths"
+LONG_PAUSES = "pauses of 3 s and more between breaths"
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,21 @@ class StreamEvaluation:
     by_day: dict[str, SliceScore]
     by_lookahead: dict[str, SliceScore]
     streams: tuple[StreamResult, ...]
+
+    @property
+    def by_breathing_kind(self) -> dict[str, SliceScore]:
+        """Of `by_kind` those in which somebody breathes."""
+        kinds = {result.stream.kind for result in self.streams if result.stream.truth}
+        return {kind: score for kind, score in self.by_kind.items() if kind in kinds}
+
+    @property
+    def without_breath(self) -> dict[str, SliceScore]:
+        """The other kinds, and the long pauses between breaths; never empty."""
+        breathing = self.by_breathing_kind
+        found = {kind: score for kind, score in self.by_kind.items() if kind not in breathing}
+        if self.overall.seconds_without_breath or not found:
+            found[LONG_PAUSES] = self.overall
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and strings; null where a figure does not exist."""

@@ -24,6 +24,7 @@ from realtime.pipeline import PipelineSettings
 from realtime.replay import Replay, replay
 
 HOP = 1600
+STREAMS = "fingerprint of streams"
 CYCLE_S = {INHALE: 1.0, AFTER_INHALE: 0.3, EXHALE: 1.5, AFTER_EXHALE: 0.7}
 
 
@@ -67,7 +68,7 @@ def test_every_state_and_age_gets_what_was_heard_then():
     def value_of(state, age_s):
         return (young if age_s <= 0.1 else values)[state], 1.0 if state in (INHALE, EXHALE) else -1.0
 
-    emission = fitted_emission([breathing(n_cycles // 2, value_of)] * 2)
+    emission = fitted_emission([breathing(n_cycles // 2, value_of)] * 2, STREAMS)
     assert emission.age_borders_s == AGE_BORDERS_S
     for state in values:
         mean = emission.phase.mean[state]
@@ -91,7 +92,7 @@ def test_few_windows_are_drawn_towards_their_state():
         drawn.append((state, age_s, value))
         return value, 0.0
 
-    emission = fitted_emission([breathing(60, value_of)])
+    emission = fitted_emission([breathing(60, value_of)], STREAMS)
     inhaling = np.array([(age_s, value) for state, age_s, value in drawn if state == INHALE])
     first = inhaling[inhaling[:, 0] <= 0.1, 1]
     expected = (first.sum() + PRIOR_WINDOWS * inhaling[:, 1].mean()) / (len(first) + PRIOR_WINDOWS)
@@ -105,15 +106,17 @@ def test_a_deviation_is_that_of_all_that_are_alike_and_every_age_counts_alike():
     def value_of(state, age_s):
         return 3.0 + rng.normal(), 3.0 + sds[state] * rng.normal()
 
-    emission = fitted_emission([breathing(1000, value_of)])
+    emission = fitted_emission([breathing(1000, value_of)], STREAMS)
     assert set(np.round(emission.phase.sd, 1)) == {1.0}
     both = np.sqrt((1.0**2 + 2.0**2) / 2)
     assert emission.presence.sd == pytest.approx((both, both, 0.5, 0.5), rel=0.05)
 
 
 def test_what_is_under_the_gate_or_before_the_first_phase_is_left_out():
-    plain = fitted_emission([breathing(80, lambda state, age_s: (1.0, 1.0))])
-    gated = fitted_emission([breathing(80, lambda state, age_s: (1.0, None if age_s > 0.6 else 1.0))])
+    plain = fitted_emission([breathing(80, lambda state, age_s: (1.0, 1.0))], STREAMS)
+    gated = fitted_emission(
+        [breathing(80, lambda state, age_s: (1.0, None if age_s > 0.6 else 1.0))], STREAMS
+    )
     assert gated.n_windows < plain.n_windows
     assert gated.presence == plain.presence
     assert {value for row in plain.phase.mean for value in row} == {1.0}
@@ -122,9 +125,9 @@ def test_what_is_under_the_gate_or_before_the_first_phase_is_left_out():
 
 def test_too_little_is_refused_with_what_is_missing():
     with pytest.raises(LabelsError, match=r"\d+ windows end in pauses after inhalations, and 50 are needed"):
-        fitted_emission([breathing(10, lambda state, age_s: (0.0, 0.0))])
+        fitted_emission([breathing(10, lambda state, age_s: (0.0, 0.0))], STREAMS)
     with pytest.raises(LabelsError, match="none of these streams holds a phase"):
-        fitted_emission([])
+        fitted_emission([], STREAMS)
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,19 @@ import pytest
 from onnx import numpy_helper
 
 from engines.onnx_backend import open_session
+from offline.graph_parts import undo_half_storage
 from offline.int8_form import with_convolved_normalisation
-from offline.quantise import _with_float_weights
+
+
+def float_model(pack, network):
+    model = onnx.load_from_string(pack.graph_paths[network].read_bytes())
+    undo_half_storage(model.graph)
+    return model
 
 
 @pytest.fixture
 def cnn8(exported_pack):
-    return _with_float_weights(onnx.load_from_string(exported_pack.graph_paths["cnn8"].read_bytes()))
+    return float_model(exported_pack, "cnn8")
 
 
 def with_drawn_statistics(model, sign):
@@ -55,6 +61,6 @@ def test_the_same_is_computed_border_included(cnn8, sign, pooled_first):
 
 
 def test_a_graph_without_such_a_normalisation_stays_as_it_is(exported_pack):
-    vgg = _with_float_weights(onnx.load_from_string(exported_pack.graph_paths["vgg"].read_bytes()))
+    vgg = float_model(exported_pack, "vgg")
     before = kinds(vgg)
     assert kinds(with_convolved_normalisation(vgg)) == before
