@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 from engines.ensemble import WeightMethod
 from engines.errors import ConfigError
+from offline.split import DEFAULT_FRACTIONS
 
 Precision = Literal["auto", "bf16", "fp32"]
 
@@ -29,6 +30,8 @@ class TrainSettings:
         precision: `bf16` or `fp32`; `auto` takes bf16 where the processor has it.
         seed: of the split, the weights, the order and the mixing; 0 or more.
         ensemble: how validation scores become weights.
+        validation_share: share of the clips whose days are kept for validation; of less than the default,
+            training gets the other days. The test days are the same for every share.
     """
 
     epochs: int = 24
@@ -46,6 +49,7 @@ class TrainSettings:
     precision: Precision = "auto"
     seed: int = 0
     ensemble: WeightMethod = "softmax"
+    validation_share: float = DEFAULT_FRACTIONS[1]
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.patience) < 1 or not 0 <= self.warmup_epochs < self.epochs:
@@ -66,6 +70,11 @@ class TrainSettings:
         if not min(shares) >= 0 or not sum(shares) <= 1 + 1e-9:
             raise ConfigError(
                 "training settings: cutmix_share and mixup_share are shares; together 1 at most"
+            )
+        if not 0 < self.validation_share <= DEFAULT_FRACTIONS[1]:
+            raise ConfigError(
+                f"training settings: validation_share={self.validation_share:g} must be more than 0 and "
+                f"at most {DEFAULT_FRACTIONS[1]:g}"
             )
         if not 0 <= self.mixstyle_share <= 1:
             raise ConfigError(f"training settings: mixstyle_share={self.mixstyle_share} must be from 0 to 1")

@@ -102,6 +102,45 @@ def split_by_day(
     return Split(days["train"], days["validation"], days["test"], seed, fractions)
 
 
+def with_smaller_validation(split: Split, clips: Iterable[Clip], share: float) -> Split:
+    """Keep days with about `share` of the clips, and both classes, for validation; training gets the others.
+
+    For a last training, when everything has been chosen on the whole validation part: more days make better
+    networks, and nothing is left to be chosen by them. The test days stay the same.
+
+    Args:
+        split: as `split_by_day` made it.
+        clips: those it was made of.
+        share: of all clips, less than validation has now.
+
+    Raises:
+        LabelsError: validation has no such share to give away.
+    """
+    train, validation, test = split.fractions
+    if not 0 < share < validation:
+        raise LabelsError(
+            f"validation has a share of {validation:g} of the clips and cannot keep {share:g}; give less, "
+            "and more than 0"
+        )
+    counts: dict[str, Counter[int]] = {}
+    n_clips = 0
+    for clip in clips:
+        n_clips += 1
+        if clip.day in split.validation:
+            counts.setdefault(clip.day, Counter())[clip.label] += 1
+    kept: set[str] = set()
+    held: Counter[int] = Counter()
+    # The largest stay: it is days that training lacks.
+    for day in sorted(counts, key=lambda day: (-counts[day].total(), day)):
+        if held.total() >= share * n_clips and len(held) == 2:
+            break
+        kept.add(day)
+        held += counts[day]
+    given = set(split.validation) - kept
+    days = tuple(sorted({*split.train, *given})), tuple(sorted(kept)), split.test
+    return Split(*days, split.seed, (train + validation - share, share, test))
+
+
 def _deal(counts: Mapping[str, Counter[int]], shares: Mapping[str, float], seed: int) -> dict[str, set[str]]:
     def deal_order(day: str) -> tuple[int, str]:
         # A power of two is "like size": coarse enough to leave the seed a say, and the smallest days,

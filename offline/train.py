@@ -22,7 +22,7 @@ from offline.precompute import precompute
 from offline.progress import TrainingView
 from offline.resume import WINDOWS, prepare_work, run_key
 from offline.settings import TrainSettings
-from offline.split import Split, split_by_day
+from offline.split import Split, split_by_day, with_smaller_validation
 from offline.store import FeatureStore, open_store
 from offline.trained_pack import DatasetInfo, pack_content, rows_of
 from offline.trainer import Trained, train_network
@@ -99,6 +99,8 @@ def train_pack(
                 f"{folder} lies in {out}, which the pack takes for itself; choose another folder"
             )
     split = split_by_day(clips, settings.seed)
+    if settings.validation_share < TrainSettings.validation_share:
+        split = with_smaller_validation(split, clips.clips, settings.validation_share)
     if live is not None:
         for part in ("train", "validation"):
             Negatives.find(live.negatives, part)

@@ -25,6 +25,11 @@ _OPTIONS = (
     ("--mixstyle-share", click.FloatRange(0, 1), "Part of the batches whose clips exchange their colour."),
     ("--precision", click.Choice(get_args(Precision)), "Of the arithmetic; auto: bf16 where it is native."),
     ("--ensemble", click.Choice(get_args(WeightMethod)), "How validation scores become weights."),
+    (
+        "--validation-share",
+        click.FloatRange(0, TrainSettings.validation_share, min_open=True),
+        "Of the clips; below the default, training gets the other validation days.",
+    ),
     ("--seed", click.IntRange(min=0), "Of the split, the weights, the order and the mixing."),
 )
 

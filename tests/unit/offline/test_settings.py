@@ -21,6 +21,7 @@ DEFAULTS = {
     "dropout": 0.3,
     "precision": "auto",
     "ensemble": "softmax",
+    "validation_share": 0.13,
     "seed": 0,
 }
 
@@ -62,6 +63,9 @@ def test_shares_that_add_up_to_a_rounding_more_than_one_are_shares():
         ("mixup_share", math.nan),
         ("ema_decay", 1.0),
         ("precision", "fp16"),
+        ("validation_share", 0.0),
+        ("validation_share", 0.2),
+        ("validation_share", math.nan),
         ("seed", -1),
         ("seed", 2**63),
         ("ensemble", "mean"),

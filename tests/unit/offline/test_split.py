@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import strategies as st
 
 from engines.errors import LabelsError
 from offline.clips import Clip, ClipSet
-from offline.split import PARTS, Split, split_by_day
+from offline.split import PARTS, Split, split_by_day, with_smaller_validation
 
 SHARED_CLIPS = Path(__file__).resolve().parents[4] / "shared" / "data" / "hf_lung_clips"
 
@@ -58,6 +59,34 @@ def test_a_share_of_nothing_is_an_empty_part():
     split = split_by_day(clips_from([(3, 3)] * 10), fractions=(0.8, 0.2, 0.0))
     assert split.test == ()
     assert len(split.validation) == 2
+
+
+@given(counts_of_days, st.integers(0, 1000), st.floats(0.001, 0.129))
+def test_a_smaller_validation_gives_its_days_to_training_and_keeps_both_classes(counts, seed, share):
+    clips = clips_from(counts)
+    before = split_by_day(clips, seed)
+    after = with_smaller_validation(before, reversed(clips), share)
+    assert after.test == before.test
+    assert set(after.validation) <= set(before.validation)
+    assert sorted(after.train + after.validation) == sorted(before.train + before.validation)
+    assert {clip.label for clip in clips if clip.day in after.validation} == {0, 1}
+    assert sum(after.fractions) == pytest.approx(1)
+    # What a day too many would hold was not kept.
+    kept = Counter(clip.day for clip in clips if clip.day in after.validation)
+    lacking = [
+        day
+        for day in kept
+        if kept.total() - kept[day] < share * len(clips)
+        or {clip.label for clip in clips if clip.day in kept.keys() - {day}} != {0, 1}
+    ]
+    assert lacking
+
+
+@pytest.mark.parametrize("share", [0.0, 0.13, 0.5])
+def test_validation_cannot_keep_more_than_it_has(share):
+    clips = clips_from([(3, 3)] * 10)
+    with pytest.raises(LabelsError, match=f"share of 0.13 of the clips and cannot keep {share:g}"):
+        with_smaller_validation(split_by_day(clips), clips, share)
 
 
 def test_too_few_days_is_an_error_that_says_so():

@@ -7,11 +7,13 @@ import pytest
 from click.testing import CliRunner
 
 from engines.ensemble import weights_from_scores
+from engines.errors import ConfigError
 from engines.pack import load_pack
 from engines.spec import NARROWBAND
 from offline.cli import main
 from offline.clips import ClipSet
 from offline.settings import TrainSettings
+from offline.split import with_smaller_validation
 
 FAST = ("--epochs", 1, "--batch-size", 8, "--precision", "fp32", "--seed", 3, "--ensemble", "normalised")
 
@@ -156,6 +158,7 @@ def test_checkpoints_are_not_written_over_unasked(work, shared_clip_folder, tmp_
     [
         (("--learning-rate", 0.01), "its learning_rate is 0.001, not 0.01"),
         (("--epochs", 2), "its epochs is 1, not 2"),
+        (("--validation-share", 0.02), "its validation_share is 0.13, not 0.02"),
         (("--spec", "reference"), "its lowpass_hz is 2000.0, not None"),
     ],
 )
@@ -164,6 +167,22 @@ def test_another_training_is_not_resumed(work, shared_clip_folder, tmp_path, fla
     assert result.exit_code == 5
     assert words in result.stderr
     assert not (work / "store").exists(), "refused before the features"
+
+
+def test_days_of_validation_can_be_given_to_training(make_clip_folder, tmp_path, monkeypatch):
+    clips = make_clip_folder(days=[f"201901{day:02d}" for day in range(1, 25)])
+    splits = []
+
+    def kept(_clips, split, *_):
+        splits.append(split)
+        raise ConfigError("that is enough")
+
+    monkeypatch.setattr("offline.train.run_key", kept)
+    for share in (0.13, 0.05):
+        assert "that is enough" in train(clips, tmp_path / "out", "--validation-share", share).stderr
+    whole, smaller = splits
+    assert len(whole.validation) > len(smaller.validation)
+    assert smaller == with_smaller_validation(whole, ClipSet.read(clips).clips, 0.05)
 
 
 def test_a_folder_of_other_things_is_refused_first(shared_clip_folder, tmp_path):
