@@ -4,10 +4,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engines.errors import LabelsError
-from offline.clips import Clip
+
+if TYPE_CHECKING:
+    # Reading clips imports the library of sound files, which the settings of a training do not need.
+    from offline.clips import Clip
 
 PARTS: tuple[str, ...] = ("train", "validation", "test")
 DEFAULT_FRACTIONS: tuple[float, float, float] = (0.72, 0.13, 0.15)
@@ -67,7 +70,7 @@ class Split:
 
 
 def split_by_day(
-    clips: Iterable[Clip], seed: int = 0, fractions: tuple[float, float, float] = DEFAULT_FRACTIONS
+    clips: Iterable["Clip"], seed: int = 0, fractions: tuple[float, float, float] = DEFAULT_FRACTIONS
 ) -> Split:
     """Deal whole days out to the parts, so that each gets its share of the clips and holds both classes.
 
@@ -102,7 +105,7 @@ def split_by_day(
     return Split(days["train"], days["validation"], days["test"], seed, fractions)
 
 
-def with_smaller_validation(split: Split, clips: Iterable[Clip], share: float) -> Split:
+def with_smaller_validation(split: Split, clips: Iterable["Clip"], share: float) -> Split:
     """Keep days with about `share` of the clips, and both classes, for validation; training gets the others.
 
     For a last training, when everything has been chosen on the whole validation part: more days make better
