@@ -22,6 +22,7 @@ from offline.compose.negatives import Negatives
 from offline.lessons import Examples
 from offline.live_settings import BATCH_WINDOWS, LiveSettings
 from offline.live_windows import WindowSource
+from offline.opinions import Opinions
 from offline.precompute import stack_extract
 from offline.store import reserve_array, write_atomically
 from offline.workers import n_cores, run_in_processes
@@ -48,6 +49,7 @@ class LiveRecipe:
         settings: how windows are drawn.
         spec: parameters inside the channels.
         seed: of everything that is drawn.
+        opinions: of the clips, for softer targets; None: the labels.
     """
 
     clips: ClipSet
@@ -56,6 +58,7 @@ class LiveRecipe:
     settings: LiveSettings
     spec: FeatureSpec
     seed: int
+    opinions: Opinions | None = None
 
     def header(self, epoch: int, n_windows: int) -> dict[str, Any]:
         """What a folder of windows says of itself: one with another header holds other windows."""
@@ -68,6 +71,7 @@ class LiveRecipe:
             "part": self.part,
             "settings": asdict(self.settings),
             "seed": self.seed,
+            "opinions": None if self.opinions is None else asdict(self.opinions),
             "epoch": epoch,
             "n_windows": n_windows,
         }
@@ -126,7 +130,7 @@ class _Worker:
 
     def __init__(self, recipe: LiveRecipe, folder: Path) -> None:
         negatives = Negatives.find(recipe.negatives, recipe.part)
-        self._source = WindowSource(recipe.clips, negatives, recipe.settings)
+        self._source = WindowSource(recipe.clips, negatives, recipe.settings, recipe.opinions)
         self._extract = stack_extract(recipe.spec)
         self._arrays = [open_memmap(folder / name, mode="r+") for name in _ARRAYS]
         self._seed = recipe.seed

@@ -17,6 +17,7 @@ from offline.compose.negatives import Negatives
 from offline.compose.noise import surrounding_noise
 from offline.compose.settings import ComposeSettings, Kind
 from offline.live_settings import BATCH_WINDOWS, KINDS, LiveSettings, WindowKind
+from offline.opinions import Opinions
 from realtime.clock import samples_from_seconds
 from realtime.events import Phase
 from realtime.labels import PhaseInterval
@@ -33,18 +34,19 @@ class Windows:
 
     Attributes:
         samples: (B, 16000) float32.
-        is_exhale: (B,) bool; of no meaning where there is no breath.
+        prob_exhale: (B,) float32, 1 = exhale, 0 = inhale, between them where opinions say so; of no meaning
+            where there is no breath.
         presence: (B,) int8, `BREATH`, `NO_BREATH` or `UNKNOWN`. A clip says nothing of it: most are loops.
     """
 
     samples: NDArray[np.float32]
-    is_exhale: NDArray[np.bool_]
+    prob_exhale: NDArray[np.float32]
     presence: NDArray[np.int8]
 
     @property
     def targets(self) -> NDArray[np.float32]:
-        """(B, 2) float32: 1 = exhale, 1 = breath."""
-        return np.stack([self.is_exhale, self.presence == BREATH], axis=1).astype(np.float32)
+        """(B, 2) float32 in 0-1: 1 = exhale, 1 = breath."""
+        return np.stack([self.prob_exhale, self.presence == BREATH], axis=1).astype(np.float32)
 
     @property
     def weights(self) -> NDArray[np.float32]:
@@ -59,15 +61,23 @@ class WindowSource:
         clips: the labelled clips of these days.
         negatives: sounds that are not breathing, of the same part of the split.
         settings: what to draw.
+        opinions: of the clips, for softer targets; None: the labels.
 
     Raises:
         LabelsError: no day has enough clips of known length to splice a stream from.
     """
 
-    def __init__(self, clips: ClipSet, negatives: Negatives, settings: LiveSettings) -> None:
+    def __init__(
+        self,
+        clips: ClipSet,
+        negatives: Negatives,
+        settings: LiveSettings,
+        opinions: Opinions | None = None,
+    ) -> None:
         self._clips = clips.clips
         self._settings = settings
         self._negatives = negatives
+        self._opinions = opinions or Opinions(0.0, {})
         self._recipe = ComposeSettings(seconds=settings.stream_s, snr_db=settings.snr_db)
         self._material = Material.read(clips)
 
@@ -82,7 +92,7 @@ class WindowSource:
         parts = [self._of_stream(kind, rng) for _ in range(_STREAMS_PER_BATCH)]
         return Windows(
             np.concatenate([part.samples for part in parts]),
-            np.concatenate([part.is_exhale for part in parts]),
+            np.concatenate([part.prob_exhale for part in parts]),
             np.concatenate([part.presence for part in parts]),
         )
 
@@ -99,19 +109,29 @@ class WindowSource:
         stream = composer.negative_stream(seed) if kind == "negative" else composer.stream(seed)
         sound, phases = at_tempo(stream, octave_uniform(self._settings.tempo, rng))
         ends = rng.integers(WINDOW_SAMPLES, len(sound) + 1, BATCH_WINDOWS // _STREAMS_PER_BATCH)
-        states = states_at(phases, ends - 1 - samples_from_seconds(self._settings.label_lag_s))
+        at = phases_at(phases, ends - 1 - samples_from_seconds(self._settings.label_lag_s))
+        targets = np.array([*self._targets(stream), 0.0], np.float32)
         samples = np.stack([sound[end - WINDOW_SAMPLES : end] for end in ends])
         samples *= np.float32(rng.choice((-1.0, 1.0)))
         return Windows(
             samples,
-            states == LABEL_EXHALE,
-            np.where(states < 0, NO_BREATH, BREATH).astype(np.int8),
+            # Where there is no phase, that is the last one, and means nothing.
+            targets[at],
+            np.where(at < 0, NO_BREATH, BREATH).astype(np.int8),
         )
+
+    def _targets(self, stream: Stream) -> list[float]:
+        """Of each phase of a stream; one without breath has none."""
+        clips = stream.parameters.get("clips", [])
+        return [
+            self._opinions.target(clip["file"], float(phase.phase is Phase.EXHALE))
+            for phase, clip in zip(stream.phases, clips, strict=True)
+        ]
 
     def _of_clips(self, clips: list[Clip], rng: np.random.Generator) -> Windows:
         samples = np.stack([self._heard(read_clip(clip.path), clip, rng) for clip in clips])
-        labels = np.array([clip.label for clip in clips])
-        return Windows(samples, labels == LABEL_EXHALE, np.full(len(clips), UNKNOWN, np.int8))
+        targets = [self._opinions.target(clip.path.name, float(clip.label == LABEL_EXHALE)) for clip in clips]
+        return Windows(samples, np.array(targets, np.float32), np.full(len(clips), UNKNOWN, np.int8))
 
     def _heard(self, sound: NDArray[np.float32], clip: Clip, rng: np.random.Generator) -> NDArray[np.float32]:
         """A clip as it is, or by another microphone in a noisier place."""
@@ -132,15 +152,14 @@ class WindowSource:
         return heard
 
 
-def states_at(phases: tuple[PhaseInterval, ...], samples: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What goes on at some samples: 1 = exhale, 0 = inhale, -1 = neither; (n,) int64."""
+def phases_at(phases: tuple[PhaseInterval, ...], samples: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Which phase goes on at some samples, by its place among them; -1 where there is none; (n,) int64."""
     if not phases:
         return np.full(len(samples), -1)
     starts = np.array([phase.start_sample for phase in phases])
     ends = np.array([phase.end_sample for phase in phases])
-    labels = np.array([phase.phase is Phase.EXHALE for phase in phases]).astype(np.int64)
     at = np.searchsorted(starts, samples, side="right") - 1
-    return np.where((at >= 0) & (samples < ends[at]), labels[at], -1)
+    return np.where((at >= 0) & (samples < ends[at]), at, -1)
 
 
 def at_tempo(stream: Stream, tempo: float) -> tuple[NDArray[np.float32], tuple[PhaseInterval, ...]]:

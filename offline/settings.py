@@ -26,6 +26,8 @@ class TrainSettings:
         cutmix_share: share of the batches mixed by CutMix.
         mixup_share: share of the batches mixed by MixUp.
         mixstyle_share: share of the batches, mixed or not, whose clips lend one another their colour.
+        opinion_share: share of a clip's target that is what clips of other days say of it, see
+            `offline.opinions`; the rest is its label.
         ema_decay: of the running average of the weights that is evaluated and kept.
         precision: `bf16` or `fp32`; `auto` takes bf16 where the processor has it.
         seed: of the split, the weights, the order and the mixing; 0 or more.
@@ -45,6 +47,7 @@ class TrainSettings:
     cutmix_share: float = 0.6
     mixup_share: float = 0.4
     mixstyle_share: float = 0.0
+    opinion_share: float = 0.6
     ema_decay: float = 0.99
     precision: Precision = "auto"
     seed: int = 0
@@ -76,8 +79,9 @@ class TrainSettings:
                 f"training settings: validation_share={self.validation_share:g} must be more than 0 and "
                 f"at most {DEFAULT_FRACTIONS[1]:g}"
             )
-        if not 0 <= self.mixstyle_share <= 1:
-            raise ConfigError(f"training settings: mixstyle_share={self.mixstyle_share} must be from 0 to 1")
+        for name in ("mixstyle_share", "opinion_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"training settings: {name}={getattr(self, name)} must be from 0 to 1")
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"training settings: seed={self.seed} must be 0 or more, and less than 2**63")
         for name, value, known in (

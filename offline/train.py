@@ -18,6 +18,7 @@ from offline.export import export_pack
 from offline.lessons import Examples, Lessons
 from offline.live_settings import LiveSettings
 from offline.live_store import LiveRecipe, live_examples
+from offline.opinions import opinions_of_other_days
 from offline.precompute import precompute
 from offline.progress import TrainingView
 from offline.resume import WINDOWS, prepare_work, run_key
@@ -151,15 +152,20 @@ def _lessons(
     world: World,
     view: TrainingView,
 ) -> Lessons:
+    # Of the training days alone, so that validation judges by the labels, and no day by itself.
+    rows = rows_of(store, split, "train")
+    opinions = opinions_of_other_days(store, rows, settings.opinion_share, settings.seed)
     if live is None:
-        train, validation = (
-            Examples.of_clips(store, rows_of(store, split, part)) for part in ("train", "validation")
-        )
+        train = Examples.of_clips(store, rows, opinions)
+        validation = Examples.of_clips(store, rows_of(store, split, "validation"))
         return Lessons(lambda _epoch: train, validation, n_outputs=1)
 
     def windows(part: str, name: str, seed: int, epoch: int, n_windows: int) -> Examples:
         days = split.days_of(part)
-        recipe = LiveRecipe(clips.of_days(days), live.negatives, part, live.settings, store.spec, seed)
+        its_opinions = opinions if part == "train" else None
+        recipe = LiveRecipe(
+            clips.of_days(days), live.negatives, part, live.settings, store.spec, seed, its_opinions
+        )
         # The main process draws them; the others find them drawn.
         if not world.is_main:
             world.wait()

@@ -23,6 +23,7 @@ _OPTIONS = (
     ("--cutmix-share", click.FloatRange(0, 1), "Part of the batches mixed by CutMix."),
     ("--mixup-share", click.FloatRange(0, 1), "Part of the batches mixed by MixUp."),
     ("--mixstyle-share", click.FloatRange(0, 1), "Part of the batches whose clips exchange their colour."),
+    ("--opinion-share", click.FloatRange(0, 1), "Of a clip's target: what clips of other days say of it."),
     ("--precision", click.Choice(get_args(Precision)), "Of the arithmetic; auto: bf16 where it is native."),
     ("--ensemble", click.Choice(get_args(WeightMethod)), "How validation scores become weights."),
     (

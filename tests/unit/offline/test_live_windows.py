@@ -9,7 +9,8 @@ from offline.clips import read_clip
 from offline.compose.composer import Stream
 from offline.compose.negatives import Negatives
 from offline.live_settings import BATCH_WINDOWS, KINDS, LiveSettings
-from offline.live_windows import BREATH, NO_BREATH, UNKNOWN, WindowSource, at_tempo, states_at
+from offline.live_windows import BREATH, NO_BREATH, UNKNOWN, WindowSource, at_tempo, phases_at
+from offline.opinions import Opinions
 from realtime.events import Phase
 from realtime.labels import PhaseInterval
 
@@ -41,11 +42,11 @@ def heard_at(samples, lag_s):
 def share_of_true_phases(windows, lag_s):
     pitch_hz, _ = heard_at(windows.samples, lag_s)
     has_phase = windows.presence == BREATH
-    return np.mean((pitch_hz < MIDDLE_HZ)[has_phase] == windows.is_exhale[has_phase])
+    return np.mean((pitch_hz < MIDDLE_HZ)[has_phase] == windows.prob_exhale[has_phase])
 
 
 def assert_same(one, other):
-    for name in ("samples", "is_exhale", "presence"):
+    for name in ("samples", "prob_exhale", "presence"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
@@ -58,7 +59,7 @@ def test_a_window_is_labelled_by_what_is_heard_there(make_source, kind, tempo, l
     assert windows.samples.shape == (BATCH_WINDOWS, WINDOW_SAMPLES)
     assert windows.samples.dtype == np.float32
     assert set(windows.presence) == {BREATH, NO_BREATH}
-    assert set(windows.is_exhale[windows.presence == BREATH]) == {True, False}
+    assert set(windows.prob_exhale[windows.presence == BREATH]) == {True, False}
     assert share_of_true_phases(windows, label_lag_s) >= 0.96
 
 
@@ -83,7 +84,7 @@ def test_there_is_no_breath_in_silence_and_mostly_where_it_is_loud(make_source):
 def test_streams_of_negatives_have_no_breath(make_source):
     windows = make_source("negative", bare_share=0.5).batch((0,))
     assert (windows.presence == NO_BREATH).all()
-    assert not windows.is_exhale.any()
+    assert not windows.prob_exhale.any()
     assert windows.targets.tolist() == [[0.0, 0.0]] * BATCH_WINDOWS
     assert windows.weights.tolist() == [[0.0, 1.0]] * BATCH_WINDOWS
     assert (np.abs(windows.samples).max(axis=1) > 0).all()
@@ -93,7 +94,7 @@ def test_bare_clips_are_clips_of_unknown_presence(make_source, breath_clips):
     windows = make_source("clip").batch((0,))
     label_of = {read_clip(clip.path).tobytes(): clip.label for clip in breath_clips}
     labels = [label_of[sound.tobytes()] for sound in windows.samples]
-    assert windows.is_exhale.tolist() == [label == 1 for label in labels]
+    assert windows.prob_exhale.tolist() == [label == 1 for label in labels]
     assert (windows.presence == UNKNOWN).all()
     assert windows.weights.tolist() == [[1.0, 0.0]] * BATCH_WINDOWS
     assert windows.targets[:, 0].tolist() == labels
@@ -105,7 +106,7 @@ def test_clips_heard_elsewhere_keep_their_labels(make_source):
     assert windows.samples.dtype == np.float32
     spectra = np.abs(np.fft.rfft(windows.samples, axis=1))[:, 150:2000]
     is_low = 150 + spectra.argmax(axis=1) < MIDDLE_HZ
-    assert np.mean(is_low == windows.is_exhale) > 0.9
+    assert np.mean(is_low == windows.prob_exhale) > 0.9
 
 
 def test_a_clip_comes_once_where_there_are_enough(make_source, breath_clips):
@@ -123,7 +124,7 @@ def test_breathing_windows_count_for_both_outputs_where_there_is_breath(make_sou
     has_breath = windows.presence == BREATH
     np.testing.assert_array_equal(windows.weights, np.stack([has_breath, np.ones(BATCH_WINDOWS)], axis=1))
     np.testing.assert_array_equal(windows.targets[:, 1], has_breath)
-    np.testing.assert_array_equal(windows.targets[:, 0], windows.is_exhale)
+    np.testing.assert_array_equal(windows.targets[:, 0], windows.prob_exhale)
     assert windows.targets.dtype == windows.weights.dtype == np.float32
 
 
@@ -169,9 +170,9 @@ PHASES = (
 
 
 def test_a_phase_goes_from_its_first_sample_to_its_last():
-    at = {0: -1, 99: -1, 100: 0, 199: 0, 200: 1, 259: 1, 260: -1, 399: -1, 400: 1, 499: 1, 500: -1, 9999: -1}
-    assert states_at(PHASES, np.array(list(at))).tolist() == list(at.values())
-    assert states_at((), np.array([0, 5])).tolist() == [-1, -1]
+    at = {0: -1, 99: -1, 100: 0, 199: 0, 200: 1, 259: 1, 260: -1, 399: -1, 400: 2, 499: 2, 500: -1, 9999: -1}
+    assert phases_at(PHASES, np.array(list(at))).tolist() == list(at.values())
+    assert phases_at((), np.array([0, 5])).tolist() == [-1, -1]
 
 
 @pytest.mark.parametrize("tempo", [0.5, 0.88, 1.0, 1.14, 2.0])
@@ -194,4 +195,21 @@ def test_phases_stay_with_their_sound_at_another_tempo(tempo):
     at = np.arange(len(sound))
     is_clear = np.abs(at[:, None] - edges[None, :] / tempo).min(axis=1) > 60
     heard = np.where(sound > 0.375, 1, np.where(sound > 0.125, 0, -1))
-    np.testing.assert_array_equal(states_at(moved, at)[is_clear], heard[is_clear])
+    is_exhale = np.array([*(phase.phase is Phase.EXHALE for phase in moved), -1])
+    np.testing.assert_array_equal(is_exhale[phases_at(moved, at)][is_clear], heard[is_clear])
+
+
+def test_opinions_of_the_clips_soften_the_targets_of_their_phases(breath_clips, negatives_folder):
+    """Of half of the clips the others say the opposite."""
+    label_of = {clip.path.name: float(clip.label) for clip in breath_clips}
+    doubted = dict(list(label_of.items())[::2])
+    opinions = Opinions(0.75, {name: 1 - label for name, label in doubted.items()})
+    settings = LiveSettings(shares=(1.0, 0.0, 0.0, 0.0, 0.0), stream_s=20.0)
+    negatives = Negatives.find(negatives_folder, "train")
+    hard, soft = (
+        WindowSource(breath_clips, negatives, settings, chosen).batch((7,)) for chosen in (None, opinions)
+    )
+    np.testing.assert_array_equal(hard.samples, soft.samples)
+    has_phase = hard.presence == BREATH
+    moved = np.abs(hard.prob_exhale - soft.prob_exhale)[has_phase]
+    assert set(moved.tolist()) == {0.0, 0.75}

@@ -1,0 +1,99 @@
+"""What clips of other days say of a clip: softer targets, for unclear clips and labels that are wrong.
+
+A network that must say *exhale* of a clip that sounds like everybody's inhalations learns that clip by heart.
+So part of its target may be an opinion: the calibrated P(exhale) of a support vector machine that has heard
+neither the clip nor anything else of its day.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.contract import CHANNELS
+from offline.store import FeatureStore
+
+_MEL, _MODULATION = CHANNELS.index("mel"), CHANNELS.index("modulation")
+_BANDS, _PARTS = 32, 3
+_MODULATION_ROWS, _MODULATION_COLUMNS = 10, 8
+_PENALTY, _WIDTH = 2.0, 0.5
+_GROUPS = 6
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Opinions:
+    """What is thought of clips, by the names of their files.
+
+    Attributes:
+        share: of a target that is the opinion, 0-1; the rest is the label.
+        prob_exhale: opinion of each clip, 0-1, by its file's name.
+    """
+
+    share: float
+    prob_exhale: dict[str, float]
+
+    def target(self, name: str, label: float) -> float:
+        """What a network is to say of a clip, 0-1; its label, if nobody has an opinion of it."""
+        return label + self.share * (self.prob_exhale.get(name, label) - label)
+
+
+def opinions_of_other_days(
+    store: FeatureStore, rows: NDArray[np.int64], share: float, seed: int = 0
+) -> Opinions:
+    """Opinions of some clips of a store, each from those of these clips that are of other days.
+
+    The days are dealt out to six groups; a support vector machine with radial basis functions learns of five,
+    from a coarse picture of each clip (see `coarse_pictures`), and judges the sixth. A logistic regression
+    makes probabilities of all its distances (Platt 1999). Where the days are too few for that, every opinion
+    is the label.
+
+    Args:
+        store: features of the clips.
+        rows: which of them; nothing else of the store is looked at.
+        share: of the targets, see `Opinions`.
+        seed: of the groups.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    labels, days = store.labels[rows], store.days[rows]
+    if share == 0 or len(np.unique(days)) < _GROUPS or np.bincount(labels, minlength=2).min() < _GROUPS:
+        return Opinions(share, {})
+    pictures = coarse_pictures(store, rows)
+    distances = np.zeros(len(rows))
+    groups = StratifiedGroupKFold(_GROUPS, shuffle=True, random_state=seed % 2**32)
+    for others, judged in groups.split(pictures, labels, days):
+        if len(judged) == 0 or len(np.unique(labels[others])) < 2:
+            continue
+        machine = make_pipeline(StandardScaler(), SVC(C=_PENALTY, gamma=_WIDTH / pictures.shape[1]))
+        distances[judged] = machine.fit(pictures[others], labels[others]).decision_function(pictures[judged])
+    calibrated = LogisticRegression().fit(distances[:, None], labels).predict_proba(distances[:, None])[:, 1]
+    names = [store.paths[row].name for row in rows]
+    return Opinions(share, dict(zip(names, calibrated.round(4).tolist(), strict=True)))
+
+
+def coarse_pictures(store: FeatureStore, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """What the support vector machine sees of some clips: (n, 247) float32.
+
+    The mel image in 32 bands and thirds of the second, and its deviation over time; the first 10 x 8
+    coefficients of the modulation image; the scalars.
+    """
+    parts: list[NDArray[np.float32]] = []
+    for first in range(0, len(rows), _BATCH):
+        chosen = rows[first : first + _BATCH]
+        images = store.images[chosen].astype(np.float32)
+        mel, n = images[:, _MEL], len(chosen)
+        bands = mel.reshape(n, _BANDS, -1, mel.shape[2]).mean(axis=2)
+        thirds = bands.reshape(n, _BANDS, _PARTS, -1).mean(axis=3)
+        spread = mel.std(axis=2).reshape(n, _BANDS, -1).mean(axis=2)
+        modulation = images[:, _MODULATION, :_MODULATION_ROWS, :_MODULATION_COLUMNS]
+        parts.append(
+            np.concatenate(
+                [thirds.reshape(n, -1), modulation.reshape(n, -1), store.scalars[chosen], spread], axis=1
+            )
+        )
+    return np.concatenate(parts)
