@@ -83,7 +83,7 @@ def precompute(data: Path, out: Path, spec: str, workers: int | None, skip_bad: 
 @_spec
 @training_options
 @live_options
-@click.option("--from", "first", help="Begin with this pack's weights instead of random ones.")
+@click.option("--from", "first", help="Begin with this pack, shipped or your own; random weights if not.")
 @click.option("--store", type=FOLDER, help="Feature store to use or make; in the work folder if not given.")
 @click.option("--work", type=FOLDER, help="Checkpoints, histories, TensorBoard; OUT.training if not given.")
 @click.option("--resume", is_flag=True, help="Go on where an earlier run with the same flags stopped.")

@@ -6,16 +6,18 @@ neither the clip nor anything else of its day.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.contract import CHANNELS
+from engines.contract import CHANNELS, N_SCALARS
 from offline.store import FeatureStore
 
 _MEL, _MODULATION = CHANNELS.index("mel"), CHANNELS.index("modulation")
 _BANDS, _PARTS = 32, 3
 _MODULATION_ROWS, _MODULATION_COLUMNS = 10, 8
+_N_NUMBERS = _BANDS * (_PARTS + 1) + _MODULATION_ROWS * _MODULATION_COLUMNS + N_SCALARS
 _PENALTY, _WIDTH = 2.0, 0.5
 _GROUPS = 6
 _BATCH = 256
@@ -56,9 +58,6 @@ def opinions_of_other_days(
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from sklearn.svm import SVC
 
     labels, days = store.labels[rows], store.days[rows]
     if share == 0 or len(np.unique(days)) < _GROUPS or np.bincount(labels, minlength=2).min() < _GROUPS:
@@ -69,11 +68,20 @@ def opinions_of_other_days(
     for others, judged in groups.split(pictures, labels, days):
         if len(judged) == 0 or len(np.unique(labels[others])) < 2:
             continue
-        machine = make_pipeline(StandardScaler(), SVC(C=_PENALTY, gamma=_WIDTH / pictures.shape[1]))
-        distances[judged] = machine.fit(pictures[others], labels[others]).decision_function(pictures[judged])
+        machine = support_vector_machine().fit(pictures[others], labels[others])
+        distances[judged] = machine.decision_function(pictures[judged])
     calibrated = LogisticRegression().fit(distances[:, None], labels).predict_proba(distances[:, None])[:, 1]
     names = [store.paths[row].name for row in rows]
     return Opinions(share, dict(zip(names, calibrated.round(4).tolist(), strict=True)))
+
+
+def support_vector_machine() -> Any:
+    """One that has learned nothing yet; `fit` it to coarse pictures and labels."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    return make_pipeline(StandardScaler(), SVC(C=_PENALTY, gamma=_WIDTH / _N_NUMBERS))
 
 
 def coarse_pictures(store: FeatureStore, rows: NDArray[np.int64]) -> NDArray[np.float32]:

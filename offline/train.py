@@ -10,11 +10,12 @@ from typing import Any
 from engines.errors import ConfigError
 from engines.pack import Pack, check_destination, save_pack
 from engines.spec import NARROWBAND, FeatureSpec
-from engines.torch_backend import ARCHITECTURES, load_networks
+from engines.torch_backend import ARCHITECTURES
 from offline.clips import ClipSet
 from offline.compose.negatives import Negatives
 from offline.distributed import World, joined_world
 from offline.export import export_pack
+from offline.graph_weights import networks_to_go_on_with
 from offline.lessons import Examples, Lessons
 from offline.live_settings import LiveSettings
 from offline.live_store import LiveRecipe, live_examples
@@ -75,7 +76,8 @@ def train_pack(
         dataset: name, licence and credit of the clips, for the manifest.
         spec: parameters inside the channels.
         live: train on live windows, with an output for presence; None: on the clips themselves.
-        first: begin with this pack's weights instead of random ones.
+        first: begin with this pack's networks instead of random ones; its weights come from its graphs, if it
+            holds nothing else.
         store_folder: feature store to use or make; None: inside the work folder.
         work_folder: checkpoints, histories, TensorBoard; None: `out` with `.training` behind its name.
         is_resumed: go on where an earlier run in this work folder stopped, if there was one.
@@ -107,8 +109,10 @@ def train_pack(
             Negatives.find(live.negatives, part)
     recipe = asdict(settings) | ({"live": live.to_json()} if live else {})
     if first is not None:
-        recipe["first"] = {name: first.manifest.files.get(f"{name}.safetensors") for name in ARCHITECTURES}
-    states = {name: network.state_dict() for name, network in load_networks(first).items()} if first else {}
+        files = first.manifest.files
+        recipe["first"] = {
+            name: files.get(f"{name}.safetensors", files.get(f"{name}.onnx")) for name in ARCHITECTURES
+        }
     key = run_key(clips, split, spec, recipe)
     with joined_world() as world:
         if world.is_main:
@@ -117,6 +121,8 @@ def train_pack(
             store = _store(clips, store_place, spec, world, view)
             drawing = _drawing_seed(settings.seed, recipe.get("first"))
             lessons = _lessons(clips, store, split, settings, live, drawing, work / WINDOWS, world, view)
+            begun = {} if first is None else networks_to_go_on_with(first, lessons.of_epoch(0))
+            states = {name: network.state_dict() for name, network in begun.items()}
             trained: dict[str, Trained] = {}
             for network in ARCHITECTURES:
                 watcher = view.watcher(network, settings)
