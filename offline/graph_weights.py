@@ -48,8 +48,8 @@ def networks_to_go_on_with(pack: Pack, examples: Examples) -> dict[str, nn.Modul
     networks: dict[str, nn.Module] = {}
     for info in pack.manifest.networks:
         path = pack.graph_paths[info.name]
-        network = ARCHITECTURES[info.architecture](n_outputs=info.n_outputs).eval()
         try:
+            network = ARCHITECTURES[info.architecture](n_outputs=info.n_outputs).eval()
             _Graph(onnx.load(path)).fill(network)
         except (KeyError, ValueError, RuntimeError) as error:
             raise PackError(
