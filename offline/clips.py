@@ -77,7 +77,7 @@ class ClipSet:
         table = find_table(source)
         root = table.parent
         problems: list[str] = []
-        durations = {_stem(name): n for name, n in read_durations(root / _DURATIONS, problems).items()}
+        durations = _Durations(read_durations(root / _DURATIONS, problems))
         files = _SoundFiles(root, table.stem)
         found: dict[Path, tuple[int, Clip]] = {}
         contradicted: set[Path] = set()
@@ -86,7 +86,7 @@ class ClipSet:
             n_rows += 1
             where = f"{table.name}, line {row.line}: "
             try:
-                clip = _clip_from_row(row, files, durations)
+                clip = _clip_from_row(row, files, durations, root)
             except (LabelsError, AudioFileError) as error:
                 problems.append(where + str(error))
                 continue
@@ -131,9 +131,30 @@ class ClipSet:
             digest.update(repr(fields).encode())
         return digest.hexdigest()
 
+    def name_of(self, clip: Clip) -> str:
+        """Path of a clip's file within the set: two folders may hold files of one name."""
+        return clip.path.relative_to(self.root).as_posix()
+
     def of_days(self, days: Collection[str]) -> "ClipSet":
         """The clips of these days only."""
         return replace(self, clips=tuple(clip for clip in self.clips if clip.day in days))
+
+
+class _Durations:
+    """Natural lengths by the names in their table, which need not say the folder."""
+
+    def __init__(self, by_name: dict[str, int]) -> None:
+        self._by_place = {PurePosixPath(_without_suffix(name)): n for name, n in by_name.items()}
+        lengths: dict[str, set[int]] = {}
+        for place, n in self._by_place.items():
+            lengths.setdefault(place.name, set()).add(n)
+        # Of files that share a name, only a name with its folder tells which is meant.
+        self._by_stem = {stem: found.pop() for stem, found in lengths.items() if len(found) == 1}
+
+    def of(self, path: Path) -> int | None:
+        """The length of a file, by its path within the set."""
+        place = PurePosixPath(path.with_suffix(""))
+        return self._by_place.get(place, self._by_stem.get(place.name))
 
 
 class _SoundFiles:
@@ -159,7 +180,7 @@ class _SoundFiles:
             raise LabelsError(f"{name!r} leads out of the folder; give names inside {self._root}")
         if len(inner.parts) > 1 and (self._root / inner).is_file():
             return self._root / inner
-        stem = _stem(inner.name)
+        stem = _without_suffix(inner.name)
         parsed = parse_name(stem)
         paths = self._by_stem.get(stem) or (self._by_stem.get(parsed.file_stem) if parsed else None) or []
         if not paths:
@@ -167,13 +188,13 @@ class _SoundFiles:
         return next((path for path in paths if path.name == inner.name), paths[0])
 
 
-def _clip_from_row(row: Row, files: _SoundFiles, durations: dict[str, int]) -> Clip:
+def _clip_from_row(row: Row, files: _SoundFiles, durations: _Durations, root: Path) -> Clip:
     if not row.name:
         raise LabelsError("no name")
     label = _LABELS.get(row.label.lower())
     if label is None:
         raise LabelsError(f"label {row.label!r} of {row.name} is none of E, I, exhale, inhale, 1, 0")
-    stem = _stem(PurePosixPath(row.name).name)
+    stem = _without_suffix(PurePosixPath(row.name).name)
     parsed = parse_name(stem)
     if parsed and parsed.letter and _LABELS[parsed.letter.lower()] != label:
         raise LabelsError(f"{row.name} says {parsed.letter}, its label says {row.label}")
@@ -186,14 +207,14 @@ def _clip_from_row(row: Row, files: _SoundFiles, durations: dict[str, int]) -> C
         label=label,
         recording=parsed.recording if parsed else stem,
         day=day,
-        natural_samples=durations.get(path.stem),
+        natural_samples=durations.of(path.relative_to(root)),
         checksum=sound_checksum(path),
     )
 
 
-def _stem(name: str) -> str:
+def _without_suffix(name: str) -> str:
     inner = PurePosixPath(name)
-    return inner.stem if inner.suffix.lower() in SOUND_SUFFIXES else name
+    return str(inner.with_suffix("")) if inner.suffix.lower() in SOUND_SUFFIXES else name
 
 
 def _list_of(problems: list[str], source: Path) -> str:

@@ -49,7 +49,9 @@ _PARTS = ("unseen", "test", "validation", "train", "all")
     type=click.IntRange(min=1),
     help="Draws of the bootstrap.",
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the bootstrap."
+)
 @skip_bad_option
 @click.pass_context
 def evaluate(

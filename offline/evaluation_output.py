@@ -29,12 +29,13 @@ def hand_out(
     Raises:
         OutputError: a result cannot be written.
     """
+    # First, so that they are not lost with a file that cannot be written.
+    if json_path != STANDARD_OUTPUT:
+        print_figures()
     if json_path is not None:
         write_json(json_path, content)
     if report is not None:
         click.echo(f"report: {write_report(report)}", err=True)
-    if json_path != STANDARD_OUTPUT:
-        print_figures()
 
 
 def warn_of_seen_days(n_seen_days: int) -> None:

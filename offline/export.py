@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from engines.contract import N_CHANNELS, N_FRAMES, N_ROWS, N_SCALARS, WINDOW_SAMPLES
-from engines.errors import ConfigError, EngineError
+from engines.errors import ConfigError, EngineError, EngineMissingError
 from engines.manifest import Manifest
 from engines.onnx_backend import open_session
 from engines.pack import FEATURES_GRAPH, Pack, check_destination, save_pack
@@ -75,6 +75,10 @@ def export_pack(
     if not keep_weights and folder.resolve() == pack.path.resolve():
         raise ConfigError(
             f"{pack.path} would lose its weights, and nothing can make them again; give another --out"
+        )
+    if not pack.has_weights:
+        raise EngineMissingError(
+            f"{pack.path} has no weights to make graphs of; give a pack that train wrote"
         )
     check_destination(folder)
     windows = _verification_windows(clips)

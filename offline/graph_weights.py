@@ -28,23 +28,18 @@ _LAYERS = (nn.Conv2d, nn.Linear)
 _PASSED_THROUGH = {"Relu", "MaxPool", "QuantizeLinear", "DequantizeLinear"}
 
 
-def networks_to_go_on_with(pack: Pack, examples: Examples) -> dict[str, nn.Module]:
+def networks_to_go_on_with(pack: Pack) -> dict[str, nn.Module]:
     """The networks of a pack, from its weights or else from its graphs, in evaluation mode.
 
-    Args:
-        pack: with either.
-        examples: what the statistics of the normalisations are taken of, where they must be.
+    Before those from graphs are trained, `restore_statistics` has to be called.
 
     Raises:
-        PackError: the graphs are not those of the networks that the manifest names.
+        PackError: the pack has neither, or graphs that are not those of the networks its manifest names.
     """
-    if all(path.is_file() for path in pack.weight_paths.values()):
+    if pack.has_weights:
         return load_networks(pack)
-    rows = examples.rows[np.linspace(0, len(examples) - 1, min(N_WINDOWS, len(examples))).astype(np.int64)]
-    images, scalars = (
-        torch.from_numpy(examples.images[rows]).float(),
-        torch.from_numpy(examples.scalars[rows]),
-    )
+    if not pack.has_graphs:
+        raise PackError(f"{pack.path} has neither all weights nor all graphs; nothing can begin with it")
     networks: dict[str, nn.Module] = {}
     for info in pack.manifest.networks:
         path = pack.graph_paths[info.name]
@@ -55,7 +50,6 @@ def networks_to_go_on_with(pack: Pack, examples: Examples) -> dict[str, nn.Modul
             raise PackError(
                 f"{path} is no graph that a training can begin with ({error}); give a pack with weights"
             ) from error
-        _restore_statistics(network, images, scalars)
         networks[info.name] = network
     return networks
 
@@ -167,8 +161,16 @@ class _Heard:
 
 
 @torch.no_grad()
-def _restore_statistics(network: nn.Module, images: Tensor, scalars: Tensor) -> None:
-    """Give the normalisations the statistics of what they hear; what the network computes stays the same."""
+def restore_statistics(network: nn.Module, examples: Examples) -> None:
+    """Give the normalisations the statistics of what they hear; what the network computes stays the same.
+
+    Args:
+        network: in evaluation mode.
+        examples: of what it is going to be trained on; 512 of them are heard.
+    """
+    rows = examples.rows[np.linspace(0, len(examples) - 1, min(N_WINDOWS, len(examples))).astype(np.int64)]
+    images = torch.from_numpy(examples.images[rows]).float()
+    scalars = torch.from_numpy(examples.scalars[rows])
     heard = {module: _Heard(module) for module in network.modules() if isinstance(module, _NORMALISATIONS)}
     for first in range(0, len(images), _BATCH):
         network(images[first : first + _BATCH], scalars[first : first + _BATCH])

@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.opinions import Opinions
 from offline.store import FeatureStore
 
 
@@ -31,13 +30,11 @@ class Examples:
 
     @classmethod
     def of_clips(
-        cls, store: FeatureStore, rows: NDArray[np.int64], opinions: Opinions | None = None
+        cls, store: FeatureStore, rows: NDArray[np.int64], targets: NDArray[np.float32] | None = None
     ) -> "Examples":
-        """Clips of a feature store, whose one target is their phase, or what opinions make of it."""
-        targets = store.labels[rows, None].astype(np.float32)
-        if opinions is not None:
-            names = [store.paths[row].name for row in rows]
-            targets[:, 0] = [opinions.target(*known) for known in zip(names, store.labels[rows], strict=True)]
+        """Clips of a feature store, whose one target is their phase, if it is not given, (N, 1)."""
+        if targets is None:
+            targets = store.labels[rows, None].astype(np.float32)
         return cls(store.images, store.scalars, rows, targets, np.ones_like(targets))
 
     def __len__(self) -> int:

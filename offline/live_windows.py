@@ -74,6 +74,7 @@ class WindowSource:
         settings: LiveSettings,
         opinions: Opinions | None = None,
     ) -> None:
+        self._set = clips
         self._clips = clips.clips
         self._settings = settings
         self._negatives = negatives
@@ -130,7 +131,10 @@ class WindowSource:
 
     def _of_clips(self, clips: list[Clip], rng: np.random.Generator) -> Windows:
         samples = np.stack([self._heard(read_clip(clip.path), clip, rng) for clip in clips])
-        targets = [self._opinions.target(clip.path.name, float(clip.label == LABEL_EXHALE)) for clip in clips]
+        targets = [
+            self._opinions.target(self._set.name_of(clip), float(clip.label == LABEL_EXHALE))
+            for clip in clips
+        ]
         return Windows(samples, np.array(targets, np.float32), np.full(len(clips), UNKNOWN, np.int8))
 
     def _heard(self, sound: NDArray[np.float32], clip: Clip, rng: np.random.Generator) -> NDArray[np.float32]:

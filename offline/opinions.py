@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.contract import CHANNELS, N_SCALARS
+from offline.clips import ClipSet
 from offline.store import FeatureStore
 
 _MEL, _MODULATION = CHANNELS.index("mel"), CHANNELS.index("modulation")
@@ -25,11 +26,11 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class Opinions:
-    """What is thought of clips, by the names of their files.
+    """What is thought of clips, by `ClipSet.name_of` them.
 
     Attributes:
         share: of a target that is the opinion, 0-1; the rest is the label.
-        prob_exhale: opinion of each clip, 0-1, by its file's name.
+        prob_exhale: opinion of each clip, 0-1, by its name.
     """
 
     share: float
@@ -41,17 +42,18 @@ class Opinions:
 
 
 def opinions_of_other_days(
-    store: FeatureStore, rows: NDArray[np.int64], share: float, seed: int = 0
+    store: FeatureStore, clips: ClipSet, rows: NDArray[np.int64], share: float, seed: int = 0
 ) -> Opinions:
     """Opinions of some clips of a store, each from those of these clips that are of other days.
 
     The days are dealt out to six groups; a support vector machine with radial basis functions learns of five,
     from a coarse picture of each clip (see `coarse_pictures`), and judges the sixth. A logistic regression
-    makes probabilities of all its distances (Platt 1999). Where the days are too few for that, every opinion
-    is the label.
+    makes probabilities of all its distances (Platt 1999). Where the days are too few for that, there is no
+    opinion, and the label stands.
 
     Args:
         store: features of the clips.
+        clips: those of the store, in its order.
         rows: which of them; nothing else of the store is looked at.
         share: of the targets, see `Opinions`.
         seed: of the groups.
@@ -63,15 +65,19 @@ def opinions_of_other_days(
     if share == 0 or len(np.unique(days)) < _GROUPS or np.bincount(labels, minlength=2).min() < _GROUPS:
         return Opinions(share, {})
     pictures = coarse_pictures(store, rows)
-    distances = np.zeros(len(rows))
+    distances = np.full(len(rows), np.nan)
     groups = StratifiedGroupKFold(_GROUPS, shuffle=True, random_state=seed % 2**32)
     for others, judged in groups.split(pictures, labels, days):
-        if len(judged) == 0 or len(np.unique(labels[others])) < 2:
+        if len(np.unique(labels[others])) < 2:
             continue
         machine = support_vector_machine().fit(pictures[others], labels[others])
         distances[judged] = machine.decision_function(pictures[judged])
-    calibrated = LogisticRegression().fit(distances[:, None], labels).predict_proba(distances[:, None])[:, 1]
-    names = [store.paths[row].name for row in rows]
+    is_judged = np.isfinite(distances)
+    if len(np.unique(labels[is_judged])) < 2:
+        return Opinions(share, {})
+    found = distances[is_judged, None]
+    calibrated = LogisticRegression().fit(found, labels[is_judged]).predict_proba(found)[:, 1]
+    names = [clips.name_of(clips.clips[row]) for row in rows[is_judged]]
     return Opinions(share, dict(zip(names, calibrated.round(4).tolist(), strict=True)))
 
 

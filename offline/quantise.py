@@ -53,7 +53,7 @@ def quantise_pack(
         seed: of the choice of what is calibrated on.
 
     Raises:
-        ConfigError: the pack's graphs are INT8 already, or there are no negatives in that folder.
+        ConfigError: the pack's graphs are INT8 already, or there are none, or no negatives in that folder.
         LabelsError: the clips lack the pack's days.
         EngineError: a network loses more than 0.003 AUC of the phase on the validation days, or its
             probabilities move too far.
@@ -61,6 +61,10 @@ def quantise_pack(
     """
     if pack.manifest.graph_precision == "int8":
         raise ConfigError(f"the graphs of {pack.path} are INT8 already; give a pack with float graphs")
+    if not pack.has_graphs:
+        raise ConfigError(
+            f"{pack.path} has no graphs yet; make them with: breath-offline export --pack {pack.path}"
+        )
     check_destination(out)
     split = pack.manifest.split
     calibration, judged = clips.of_days(split.train), clips.of_days(split.validation)

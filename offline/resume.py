@@ -16,6 +16,8 @@ from offline.split import Split
 
 _SHOWN_DAYS = 5
 
+STORE = "store"
+"""Folder of the features of the clips in a work folder."""
 WINDOWS = "windows"
 """Folder of the live windows in a work folder."""
 TENSORBOARD = "tensorboard"
@@ -62,7 +64,7 @@ def prepare_work(
         names: of the networks.
         run: the training that is about to begin.
         is_resumed: checkpoints that are there must be of `run`.
-        is_restarted: checkpoints, live windows and curves that are there are deleted.
+        is_restarted: checkpoints, features, live windows and curves that are there are deleted.
 
     Raises:
         ConfigError: there are checkpoints, and neither resuming nor restarting was asked for; or both.
@@ -78,6 +80,7 @@ def prepare_work(
             for path in checkpoints:
                 path.unlink()
             shutil.rmtree(folder / WINDOWS, ignore_errors=True)
+            shutil.rmtree(folder / STORE, ignore_errors=True)
             # TensorBoard would draw the curves of both runs as one.
             shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
     except OSError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import LabelsError
+from engines.manifest import SplitDays
 
 if TYPE_CHECKING:
     # Reading clips imports the library of sound files, which the settings of a training do not need.
@@ -103,6 +104,33 @@ def split_by_day(
     _give_both_classes(parts, counts)
     days = {part: tuple(sorted(parts.get(part, ()))) for part in PARTS}
     return Split(days["train"], days["validation"], days["test"], seed, fractions)
+
+
+def with_known_days(split: Split, known: SplitDays, clips: Iterable["Clip"]) -> Split:
+    """The split of a training that goes on from a pack: the days that the pack knows stay on their side.
+
+    Days of the pack without clips here are kept too, so that whatever goes on from there knows them.
+
+    Args:
+        split: of the clips, as it was dealt; only the days that the pack does not know stay where they are.
+        known: the split of the pack.
+        clips: those of this training.
+
+    Raises:
+        LabelsError: a part is left without clips of both phases.
+    """
+    of_pack = {part: set(getattr(known, part)) for part in PARTS}
+    seen = set().union(*of_pack.values())
+    days = {part: of_pack[part] | set(split.days_of(part)) - seen for part in PARTS}
+    for part in PARTS:
+        labels = {clip.label for clip in clips if clip.day in days[part]}
+        if len(labels) < 2:
+            raise LabelsError(
+                "the days that the pack to go on from was trained and judged on leave no clips of both "
+                f"phases for {part}; add clips of other days, or begin without --from"
+            )
+    train, validation, test = (tuple(sorted(days[part])) for part in PARTS)
+    return Split(train, validation, test, split.seed, split.fractions)
 
 
 def with_smaller_validation(split: Split, clips: Iterable["Clip"], share: float) -> Split:

@@ -140,8 +140,7 @@ def create_or_resume(clips: ClipSet, folder: Path, spec: FeatureSpec) -> NDArray
         words = differences(read_header(folder), header)
         if words:
             raise LabelsError(
-                f"{folder} is another feature store: {'; '.join(words)}; "
-                "remove it, or give --out another folder"
+                f"{folder} is another feature store: {'; '.join(words)}; remove it, or give another folder"
             )
         missing = sorted(set(FILES) - present)
         if missing:

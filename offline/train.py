@@ -7,24 +7,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engines.errors import ConfigError
+import numpy as np
+
+from engines.errors import ConfigError, LabelsError
 from engines.pack import Pack, check_destination, save_pack
 from engines.spec import NARROWBAND, FeatureSpec
 from engines.torch_backend import ARCHITECTURES
 from offline.clips import ClipSet
+from offline.compose.material import MIN_CLIPS, days_with_enough
 from offline.compose.negatives import Negatives
 from offline.distributed import World, joined_world
 from offline.export import export_pack
-from offline.graph_weights import networks_to_go_on_with
+from offline.graph_weights import networks_to_go_on_with, restore_statistics
 from offline.lessons import Examples, Lessons
 from offline.live_settings import LiveSettings
 from offline.live_store import LiveRecipe, live_examples
 from offline.opinions import opinions_of_other_days
 from offline.precompute import precompute
 from offline.progress import TrainingView
-from offline.resume import WINDOWS, prepare_work, run_key
+from offline.resume import STORE, WINDOWS, prepare_work, run_key
 from offline.settings import TrainSettings
-from offline.split import Split, split_by_day, with_smaller_validation
+from offline.split import Split, split_by_day, with_known_days, with_smaller_validation
 from offline.store import FeatureStore, open_store
 from offline.trained_pack import DatasetInfo, pack_content, rows_of
 from offline.trainer import Trained, train_network
@@ -94,25 +97,38 @@ def train_pack(
     """
     place = out.resolve()
     work = work_folder or place.with_name(f"{place.name}.training")
-    store_place = store_folder or work / "store"
+    store_place = store_folder or work / STORE
     check_destination(out)
     for folder in (work, store_place):
         if folder.resolve().is_relative_to(place):
             raise ConfigError(
                 f"{folder} lies in {out}, which the pack takes for itself; choose another folder"
             )
+    if first is not None and first.manifest.feature_spec != spec:
+        raise ConfigError(
+            f"{first.path} knows features of other parameters; give the --spec that it was trained with"
+        )
     split = split_by_day(clips, settings.seed)
+    if first is not None:
+        split = with_known_days(split, first.manifest.split, clips)
     if settings.validation_share < TrainSettings.validation_share:
         split = with_smaller_validation(split, clips.clips, settings.validation_share)
     if live is not None:
         for part in ("train", "validation"):
             Negatives.find(live.negatives, part)
+            if not days_with_enough(clips.of_days(split.days_of(part))):
+                raise LabelsError(
+                    f"live windows are spliced from the clips of one day, and no day for {part} has "
+                    f"{MIN_CLIPS} clips of each phase with a natural length of 0.1 s or more; add clips, or "
+                    "true_durations.csv (file_name,duration_s)"
+                )
     recipe = asdict(settings) | ({"live": live.to_json()} if live else {})
     if first is not None:
         files = first.manifest.files
         recipe["first"] = {
             name: files.get(f"{name}.safetensors", files.get(f"{name}.onnx")) for name in ARCHITECTURES
         }
+    begun = {} if first is None else networks_to_go_on_with(first)
     key = run_key(clips, split, spec, recipe)
     with joined_world() as world:
         if world.is_main:
@@ -121,7 +137,9 @@ def train_pack(
             store = _store(clips, store_place, spec, world, view)
             drawing = _drawing_seed(settings.seed, recipe.get("first"))
             lessons = _lessons(clips, store, split, settings, live, drawing, work / WINDOWS, world, view)
-            begun = {} if first is None else networks_to_go_on_with(first, lessons.of_epoch(0))
+            if first is not None and not first.has_weights:
+                for begun_network in begun.values():
+                    restore_statistics(begun_network, lessons.of_epoch(0))
             states = {name: network.state_dict() for name, network in begun.items()}
             trained: dict[str, Trained] = {}
             for network in ARCHITECTURES:
@@ -160,9 +178,11 @@ def _lessons(
 ) -> Lessons:
     # Of the training days alone, so that validation judges by the labels, and no day by itself.
     rows = rows_of(store, split, "train")
-    opinions = opinions_of_other_days(store, rows, settings.opinion_share, settings.seed)
+    opinions = opinions_of_other_days(store, clips, rows, settings.opinion_share, settings.seed)
     if live is None:
-        train = Examples.of_clips(store, rows, opinions)
+        names = [clips.name_of(clips.clips[row]) for row in rows]
+        targets = [opinions.target(*known) for known in zip(names, store.labels[rows].tolist(), strict=True)]
+        train = Examples.of_clips(store, rows, np.array(targets, np.float32)[:, None])
         validation = Examples.of_clips(store, rows_of(store, split, "validation"))
         return Lessons(lambda _epoch: train, validation, n_outputs=1)
 

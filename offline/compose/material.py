@@ -1,6 +1,6 @@
 """The sounds that streams are spliced from: the natural part of every clip, in memory, by day and phase."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from scipy import fft
 
 from engines.contract import LABEL_EXHALE
 from engines.errors import LabelsError
-from offline.clips import Clip, read_clip
+from offline.clips import Clip, ClipSet, read_clip
 from offline.compose.levels import amplitude_from_db, band_power, db_from_power
 from realtime.events import Phase
 
@@ -28,7 +28,7 @@ class Take:
     """The natural part of one clip.
 
     Attributes:
-        name: name of its file.
+        name: path of its file within the clip set.
         phase: inhale or exhale.
         samples: (n,) float32 at 16 kHz, level as recorded, mean removed; starts where the phase starts.
         level_db: power within the breath band, dB re full scale.
@@ -103,7 +103,7 @@ class Material:
     @classmethod
     def read(
         cls,
-        clips: Iterable[Clip],
+        clips: ClipSet,
         min_clips: int = MIN_CLIPS,
         progress: Callable[[int, int], None] = lambda _n_done, _n_all: None,
     ) -> "Material":
@@ -113,10 +113,10 @@ class Material:
             LabelsError: no day has enough.
             AudioFileError: a file cannot be read.
         """
-        known = [clip for clip in clips if (clip.natural_samples or 0) >= _SHORTEST_SAMPLES]
+        known = [clip for clip in clips if _is_long_enough(clip)]
         takes: list[tuple[str, Take]] = []
         for n_done, clip in enumerate(known, start=1):
-            takes.append((clip.day, _take_from_clip(clip)))
+            takes.append((clip.day, _take_from_clip(clips.name_of(clip), clip)))
             progress(n_done, len(known))
         return cls.from_takes(takes, min_clips)
 
@@ -128,9 +128,20 @@ def take_from_samples(name: str, phase: Phase, samples: NDArray[np.float32]) -> 
     return Take(name, phase, centred, db_from_power(band_power(centred)))
 
 
-def _take_from_clip(clip: Clip) -> Take:
+def days_with_enough(clips: Iterable[Clip], min_clips: int = MIN_CLIPS) -> set[str]:
+    """The days that `Material` could use, told without reading a sound."""
+    counts = Counter((clip.day, clip.label) for clip in clips if _is_long_enough(clip))
+    days = {day for day, _ in counts}
+    return {day for day in days if min(counts[day, label] for label in (0, 1)) >= min_clips}
+
+
+def _is_long_enough(clip: Clip) -> bool:
+    return (clip.natural_samples or 0) >= _SHORTEST_SAMPLES
+
+
+def _take_from_clip(name: str, clip: Clip) -> Take:
     phase = Phase.EXHALE if clip.label == LABEL_EXHALE else Phase.INHALE
-    return take_from_samples(clip.path.name, phase, read_clip(clip.path)[: clip.natural_samples])
+    return take_from_samples(name, phase, read_clip(clip.path)[: clip.natural_samples])
 
 
 def _day_from_takes(day: str, takes: Mapping[Phase, tuple[Take, ...]]) -> DayMaterial:

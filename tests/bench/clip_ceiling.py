@@ -44,7 +44,7 @@ def parts(store: FeatureStore, rows: Rows, chosen: argparse.Namespace, *, by_day
 def some_days(days: NDArray[np.str_], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Which clips are of a drawn share of the days."""
     names = np.unique(days)
-    return np.isin(days, rng.choice(names, round(share * len(names)), replace=False))
+    return np.isin(days, rng.choice(names, max(1, round(share * len(names))), replace=False))
 
 
 def score(
@@ -57,6 +57,8 @@ def score(
         rng = np.random.default_rng((chosen.seed, draw))
         for learned, judged in parts(store, rows, chosen, by_day=by_day):
             kept = learned[some_days(days[learned], share, rng)] if share < 1 else learned
+            if len(np.unique(labels[kept])) < 2:
+                continue
             machine = support_vector_machine().fit(pictures[kept], labels[kept])
             distance = machine.decision_function(pictures[judged])
             metrics = binary_metrics(labels[judged], 1 / (1 + np.exp(-distance)))

@@ -161,6 +161,21 @@ def test_natural_length_comes_from_the_table_of_durations(clip_folder):
     assert ClipSet.read(clip_folder, skip_bad=True).clips[0].natural_samples is None
 
 
+def test_files_of_one_name_in_two_folders_are_two_clips_with_lengths_of_their_own(tmp_path):
+    for folder in ("monday", "tuesday"):
+        write_sound(tmp_path / folder / "1.wav")
+    write_table(tmp_path, "file_name,label,day", "monday/1.wav,E,a", "tuesday/1.wav,I,b")
+    durations = ("file_name,duration_s", "monday/1.wav,0.3", "tuesday/1.wav,0.9")
+    write_table(tmp_path, *durations, name="true_durations.csv")
+    clips = ClipSet.read(tmp_path)
+    assert {clips.name_of(clip): clip.natural_samples for clip in clips} == {
+        "monday/1.wav": 4_800,
+        "tuesday/1.wav": 14_400,
+    }
+    write_table(tmp_path, "file_name,duration_s", "1.wav,0.4", name="true_durations.csv")
+    assert [clip.natural_samples for clip in ClipSet.read(tmp_path)] == [6_400, 6_400]
+
+
 def test_fingerprint_follows_labels_and_samples_but_not_the_order_of_rows(clip_folder):
     before = ClipSet.read(clip_folder).fingerprint
     table = clip_folder / "train.csv"

@@ -6,6 +6,7 @@ import math
 import click
 import pytest
 
+from engines.errors import OutputError
 from offline.evaluation_output import hand_out, warn_of_seen_days
 from offline.output import STANDARD_OUTPUT, write_json
 
@@ -34,6 +35,12 @@ def test_figures_are_written_reported_and_printed(tmp_path, capsys):
 def test_standard_output_holds_the_json_alone(capsys):
     assert handed_out(STANDARD_OUTPUT, None) == []
     assert json.loads(capsys.readouterr().out) == {"auc": 0.9}
+
+
+def test_figures_are_not_lost_with_a_file_that_cannot_be_written(tmp_path, capsys):
+    with pytest.raises(OutputError):
+        handed_out(tmp_path / "nowhere" / "a.json", None)
+    assert capsys.readouterr().out == "table\n"
 
 
 def test_what_json_does_not_know_is_not_written(tmp_path):

@@ -5,9 +5,10 @@ import torch
 from engines.contract import WINDOW_SAMPLES
 from engines.ensemble import sigmoid
 from engines.errors import PackError
+from engines.manifest import SplitDays
 from engines.onnx_backend import open_session
 from engines.pack import load_pack
-from offline.graph_weights import networks_to_go_on_with
+from offline.graph_weights import networks_to_go_on_with, restore_statistics
 from offline.lessons import Examples
 
 
@@ -29,10 +30,11 @@ def examples():
 @pytest.mark.parametrize("name", ["default", "clips"])
 def test_networks_of_a_shipped_pack_compute_what_its_graphs_do(name, examples):
     pack = load_pack(name)
-    networks = networks_to_go_on_with(pack, examples)
+    networks = networks_to_go_on_with(pack)
     assert list(networks) == [info.name for info in pack.manifest.networks]
     images, scalars = examples.images.astype(np.float32), examples.scalars
     for info in pack.manifest.networks:
+        restore_statistics(networks[info.name], examples)
         session = open_session(pack.graph_paths[info.name])
         wanted = session.run(None, {"images": images, "scalars": scalars})[0].reshape(len(images), -1)
         with torch.inference_mode():
@@ -45,7 +47,8 @@ def test_networks_of_a_shipped_pack_compute_what_its_graphs_do(name, examples):
 
 def test_normalisations_know_what_they_hear(examples):
     """In training mode the statistics of the batch take the place of the kept ones, and little changes."""
-    network = networks_to_go_on_with(load_pack("clips"), examples)["cnn8"]
+    network = networks_to_go_on_with(load_pack("clips"))["cnn8"]
+    restore_statistics(network, examples)
     images = torch.from_numpy(examples.images.astype(np.float32))
     scalars = torch.from_numpy(examples.scalars)
     for module in network.modules():
@@ -57,6 +60,11 @@ def test_normalisations_know_what_they_hear(examples):
     np.testing.assert_allclose(trained, evaluated, atol=1e-3)
 
 
-def test_a_graph_of_something_else_is_refused(examples, toy_pack):
+def test_a_graph_of_something_else_is_refused(toy_pack):
     with pytest.raises(PackError, match="give a pack with weights"):
-        networks_to_go_on_with(toy_pack, examples)
+        networks_to_go_on_with(toy_pack)
+
+
+def test_a_pack_of_neither_weights_nor_graphs_is_refused(make_pack):
+    with pytest.raises(PackError, match="neither all weights nor all graphs"):
+        networks_to_go_on_with(make_pack(SplitDays((), (), ())))

@@ -201,7 +201,7 @@ def test_phases_stay_with_their_sound_at_another_tempo(tempo):
 
 def test_opinions_of_the_clips_soften_the_targets_of_their_phases(breath_clips, negatives_folder):
     """Of half of the clips the others say the opposite."""
-    label_of = {clip.path.name: float(clip.label) for clip in breath_clips}
+    label_of = {breath_clips.name_of(clip): float(clip.label) for clip in breath_clips}
     doubted = dict(list(label_of.items())[::2])
     opinions = Opinions(0.75, {name: 1 - label for name, label in doubted.items()})
     settings = LiveSettings(shares=(1.0, 0.0, 0.0, 0.0, 0.0), stream_s=20.0)

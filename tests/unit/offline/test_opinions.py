@@ -6,7 +6,7 @@ import pytest
 
 from engines.contract import N_CHANNELS, N_FRAMES, N_ROWS, N_SCALARS
 from engines.spec import NARROWBAND
-from offline.lessons import Examples
+from offline.clips import Clip, ClipSet
 from offline.opinions import Opinions, coarse_pictures, opinions_of_other_days
 from offline.store import FeatureStore
 
@@ -35,34 +35,51 @@ def store():
     )
 
 
+@pytest.fixture(scope="module")
+def clips(store):
+    """Of the store, each day in a folder of its own, with the same names in all of them."""
+    root = Path("set")
+    found = tuple(
+        Clip(root / name_of(row), int(store.labels[row]), f"r{row}", str(store.days[row]), None, row)
+        for row in range(N_CLIPS)
+    )
+    return ClipSet(root, found)
+
+
+def name_of(row):
+    return f"day-{row % N_DAYS:02d}/{row // N_DAYS}.wav"
+
+
 def prob_of(opinions, rows):
-    return np.array([opinions.prob_exhale[f"{row:03d}.wav"] for row in rows])
+    return np.array([opinions.prob_exhale[name_of(row)] for row in rows])
 
 
-def test_the_other_days_contradict_wrong_labels_and_agree_with_right_ones(store):
+def test_the_other_days_contradict_wrong_labels_and_agree_with_right_ones(store, clips):
     rows = np.arange(N_CLIPS)
-    opinions = opinions_of_other_days(store, rows, share=0.5)
+    opinions = opinions_of_other_days(store, clips, rows, share=0.5)
     says_exhale = prob_of(opinions, rows) > 0.5
     np.testing.assert_array_equal(np.flatnonzero(says_exhale != store.labels), WRONG)
 
 
-def test_nothing_of_its_own_day_says_anything_of_a_clip(store):
+def test_nothing_of_its_own_day_says_anything_of_a_clip(store, clips):
     """All labels of one day turned round: the opinions of that day move only with those of the others."""
     rows = np.arange(N_CLIPS)
     is_day = store.days == "day-03"
     turned = replace(store, labels=np.where(is_day, 1 - store.labels, store.labels))
-    before, after = (prob_of(opinions_of_other_days(one, rows, share=1.0), rows) for one in (store, turned))
+    before, after = (
+        prob_of(opinions_of_other_days(one, clips, rows, share=1.0), rows) for one in (store, turned)
+    )
     truth = rows % 2
     assert ((after[is_day] > 0.5) == truth[is_day]).all()
     assert ((before[is_day] > 0.5) == truth[is_day]).all()
 
 
-def test_only_the_given_rows_are_heard_and_judged(store):
+def test_only_the_given_rows_are_heard_and_judged(store, clips):
     rows = np.flatnonzero(store.days < "day-08")
     elsewhere = replace(store, labels=np.where(store.days < "day-08", store.labels, 0))
-    opinions = opinions_of_other_days(store, rows, share=1.0)
-    assert set(opinions.prob_exhale) == {f"{row:03d}.wav" for row in rows}
-    assert opinions == opinions_of_other_days(elsewhere, rows, share=1.0)
+    opinions = opinions_of_other_days(store, clips, rows, share=1.0)
+    assert set(opinions.prob_exhale) == {name_of(row) for row in rows}
+    assert opinions == opinions_of_other_days(elsewhere, clips, rows, share=1.0)
 
 
 def test_a_target_lies_between_the_label_and_the_opinion():
@@ -73,13 +90,13 @@ def test_a_target_lies_between_the_label_and_the_opinion():
     assert Opinions(0.0, {"a.wav": 0.25}).target("a.wav", 1.0) == 1.0
 
 
-def test_targets_of_clips_follow_the_opinions(store):
-    rows = np.array([2, 5])
-    opinions = Opinions(0.5, {"002.wav": 0.5, "005.wav": 0.0})
-    examples = Examples.of_clips(store, rows, opinions)
-    assert examples.targets.tolist() == [[0.25], [0.5]]
-    assert examples.targets.dtype == np.float32
-    assert Examples.of_clips(store, rows).targets.tolist() == [[0.0], [1.0]]
+def test_where_nobody_can_judge_the_label_stands(store, clips):
+    """All exhalations are of one day: who learns of the others knows only inhalations."""
+    one_day = replace(store, days=np.where(store.labels == 1, "day-03", store.days))
+    opinions = opinions_of_other_days(one_day, clips, np.arange(N_CLIPS), share=1.0)
+    exhalations = np.flatnonzero(store.labels)
+    assert not {name_of(row) for row in exhalations} & set(opinions.prob_exhale)
+    assert opinions.target(name_of(exhalations[0]), 1.0) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -90,8 +107,8 @@ def test_targets_of_clips_follow_the_opinions(store):
         (np.arange(0, N_CLIPS, 2)[:20], 0.5),
     ],
 )
-def test_without_a_share_or_enough_days_the_labels_stand(store, rows, share):
-    assert opinions_of_other_days(store, rows, share).prob_exhale == {}
+def test_without_a_share_or_enough_days_the_labels_stand(store, clips, rows, share):
+    assert opinions_of_other_days(store, clips, rows, share).prob_exhale == {}
 
 
 def test_pictures_are_finite_and_of_one_length(store):

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.errors import LabelsError
+from engines.manifest import SplitDays
 from offline.clips import Clip, ClipSet
-from offline.split import PARTS, Split, split_by_day, with_smaller_validation
+from offline.split import PARTS, Split, split_by_day, with_known_days, with_smaller_validation
 
 SHARED_CLIPS = Path(__file__).resolve().parents[4] / "shared" / "data" / "hf_lung_clips"
 
@@ -119,3 +120,29 @@ def test_the_shared_clips_split_as_wanted():
         labels = clips.of_days(split.days_of(part)).labels
         assert len(labels) / len(clips) == pytest.approx(share, abs=0.01)
         assert labels.mean() == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_days_that_a_pack_knows_stay_on_their_side(seed):
+    """More days have come, and the deal is another: nothing that was trained on becomes a test."""
+    clips = clips_from([(5, 5)] * 30)
+    before = split_by_day([clip for clip in clips if clip.day < "day020"], seed=9)
+    known = SplitDays(before.train, before.validation, before.test)
+    split = with_known_days(split_by_day(clips, seed), known, clips)
+    for part in PARTS:
+        assert set(before.days_of(part)) <= set(split.days_of(part))
+    assert sorted(split.train + split.validation + split.test) == sorted({clip.day for clip in clips})
+
+
+def test_days_of_the_pack_that_are_not_here_are_remembered():
+    clips = clips_from([(5, 5)] * 10)
+    split = with_known_days(split_by_day(clips), SplitDays(("elsewhere",), (), ("far",)), clips)
+    assert "elsewhere" in split.train
+    assert "far" in split.test
+
+
+def test_a_part_for_which_the_pack_leaves_no_days_is_refused():
+    clips = clips_from([(5, 5)] * 10)
+    everything = SplitDays(tuple(sorted({clip.day for clip in clips})), (), ())
+    with pytest.raises(LabelsError, match="no clips of both phases for validation"):
+        with_known_days(split_by_day(clips), everything, clips)

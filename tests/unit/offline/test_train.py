@@ -230,19 +230,57 @@ def test_settings_that_cannot_be_used_are_errors_of_usage(shared_clip_folder, tm
     assert result.exit_code == 2, result.output
 
 
-def test_a_trained_pack_is_shipped_as_graphs_that_say_the_same(trained, shared_clip_folder, tmp_path):
-    out, _ = trained
-    refused = run("export", "--pack", out, "--graphs-only")
+@pytest.fixture(scope="module")
+def shipped(trained, shared_clip_folder, tmp_path_factory):
+    """The trained pack, of graphs only, and what `export` said when it made it."""
+    shipped = tmp_path_factory.mktemp("graphs") / "shipped"
+    flags = ("--out", shipped, "--graphs-only", "--data", shared_clip_folder)
+    return shipped, run("export", "--pack", trained[0], *flags)
+
+
+def probs_exhale(clips, pack):
+    result = run("predict", clips / "train", "--csv", "-", "--pack", pack)
+    assert result.exit_code == 0, result.output
+    return [float(row["prob_exhale"]) for row in csv.DictReader(result.stdout.splitlines())]
+
+
+def test_a_trained_pack_is_shipped_as_graphs_that_say_the_same(trained, shipped, shared_clip_folder):
+    refused = run("export", "--pack", trained[0], "--graphs-only")
     assert refused.exit_code == 2
     assert "would lose its weights" in refused.stderr
-    shipped = tmp_path / "shipped"
-    result = run("export", "--pack", out, "--out", shipped, "--graphs-only", "--data", shared_clip_folder)
+    folder, result = shipped
     assert result.exit_code == 0, result.output
-    assert result.stdout == f"graphs in {shipped}\n"
-    assert not load_pack(shipped).has_weights
-    said = []
-    for pack in (out, shipped):
-        result = run("predict", shared_clip_folder / "train", "--csv", "-", "--pack", pack)
-        assert result.exit_code == 0, result.output
-        said.append([float(row["prob_exhale"]) for row in csv.DictReader(result.stdout.splitlines())])
+    assert result.stdout == f"graphs in {folder}\n"
+    assert not load_pack(folder).has_weights
+    said = [probs_exhale(shared_clip_folder, pack) for pack in (trained[0], folder)]
     assert all(math.isclose(first, second, abs_tol=1e-5) for first, second in zip(*said, strict=True))
+
+
+def test_a_training_goes_on_from_the_graphs_of_a_shipped_pack(shipped, shared_clip_folder, tmp_path):
+    """With steps too small to matter, what was learned is still there."""
+    out = tmp_path / "further"
+    result = train(shared_clip_folder, out, "--from", shipped[0], "--learning-rate", "1e-9", "--dropout", "0")
+    assert result.exit_code == 0, result.output
+    said = [probs_exhale(shared_clip_folder, pack) for pack in (shipped[0], out)]
+    assert all(math.isclose(first, second, abs_tol=0.02) for first, second in zip(*said, strict=True))
+    manifest = load_pack(out).manifest
+    graphs = {name: load_pack(shipped[0]).manifest.files[f"{name}.onnx"] for name in ("cnn8", "vgg")}
+    assert manifest.provenance.settings["first"] == graphs
+
+
+def test_a_training_that_cannot_go_on_from_a_pack_leaves_the_checkpoints(shared_clip_folder, work, shipped):
+    """What was trained on features of other parameters is refused before anything is deleted."""
+    before = sorted(path.name for path in work.iterdir())
+    flags = ("--work", work, "--restart", "--from", shipped[0], "--spec", "reference")
+    result = train(shared_clip_folder, work.with_name("out"), *flags)
+    assert result.exit_code == 2
+    assert "give the --spec" in result.stderr
+    assert sorted(path.name for path in work.iterdir()) == before
+
+
+def test_live_windows_want_clips_of_known_length_first(shared_clip_folder, negatives_folder, tmp_path):
+    out = tmp_path / "out"
+    result = train(shared_clip_folder, out, "--live", "--negatives", negatives_folder)
+    assert result.exit_code == 5
+    assert "no day for train has 6 clips of each phase" in result.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -99,7 +99,7 @@ def test_a_day_with_too_few_clips_is_left_out_and_said(make_takes):
 
 def test_only_the_natural_part_of_a_clip_is_material(clip_set_folder):
     clips = ClipSet.read(clip_set_folder)
-    by_name = {clip.path.name: clip for clip in clips}
+    by_name = {clips.name_of(clip): clip for clip in clips}
     for day in Material.read(clips).days.values():
         for takes in day.takes.values():
             for take in takes:
