@@ -1,5 +1,6 @@
 """Breath phases in five lines of Python: the way in for programs."""
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from os import PathLike
@@ -7,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from engines.errors import ConfigError
 from engines.pack import load_pack
 from engines.paths import path_from_text
 from realtime.config import Given, LiveConfig, resolve
@@ -172,6 +174,9 @@ class Detector:
         """
         from realtime.demo import DemoSource
 
+        _check_seconds(seconds)
+        if seed < 0:
+            raise ConfigError(f"seed must be 0 or more, not {seed}")
         return self._listening(DemoSource(seconds, seed=seed, pace=pace), None, with_frames)
 
     def stream(self, rate_hz: int, n_channels: int = 1, *, with_frames: bool = False) -> Stream:
@@ -202,6 +207,8 @@ class Detector:
         Returns:
             A function that ends it.
         """
+        if not isinstance(kind, type):
+            raise ConfigError(f"on() takes the class to be called back with, such as Breath, not {kind!r}")
         entry = (kind, callback)
         self._callbacks.append(entry)
 
@@ -230,6 +237,7 @@ class Detector:
     def _listening(self, source: AudioSource, seconds: float | None, with_frames: bool) -> Listening:
         collector = Collector(self._callbacks, with_frames=with_frames)
         try:
+            _check_seconds(seconds)
             pipeline = Pipeline(source, self._engine, self._pack.manifest, self._config.pipeline)
         except BaseException:
             source.close()
@@ -238,3 +246,8 @@ class Detector:
         listening = Listening(source, session, collector, self._listenings.remove)
         self._listenings.append(listening)
         return listening
+
+
+def _check_seconds(seconds: float | None) -> None:
+    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+        raise ConfigError(f"seconds must be a number above 0, or None, not {seconds}")

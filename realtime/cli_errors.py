@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from engines.errors import BreathError
+from engines.errors import BreathError, OutputError
 
 EXIT_INTERRUPTED = 130
 
@@ -15,9 +15,10 @@ EXIT_INTERRUPTED = 130
 class BreathGroup(click.Group):
     """A group of commands whose foreseeable failures end in one line, without a traceback.
 
-    `BreathError` gives `<name of the group>: error: <message>` and the error's exit code, interruption 130. A
-    reader of standard output that has left (`| head`) ends the command quietly, with 0. Errors of usage
-    are click's, with 2. Anything else is a bug of ours and keeps its traceback.
+    `BreathError` gives `<name of the group>: error: <message>` and the error's exit code, interruption 130.
+    A reader of standard output that has left (`| head`) ends the command quietly, with 0; no room there is an
+    `OutputError`. Errors of usage are click's, with 2. Anything else is a bug of ours, and keeps its
+    traceback.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -25,7 +26,8 @@ class BreathGroup(click.Group):
         try:
             result = super().invoke(ctx)
             # Here and not at exit, where a lost reader could only be complained about.
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
         except BreathError as error:
             click.echo(f"{self.name}: error: {error}", err=True)
             raise click.exceptions.Exit(error.exit_code) from error
@@ -35,6 +37,14 @@ class BreathGroup(click.Group):
         except BrokenPipeError as error:
             _discard_output()
             raise click.exceptions.Exit(0) from error
+        except OSError as error:
+            # Files are opened by name, and their errors say it.
+            if error.filename is not None:
+                raise
+            _discard_output()
+            reason = error.strerror or error
+            click.echo(f"{self.name}: error: standard output cannot be written ({reason})", err=True)
+            raise click.exceptions.Exit(OutputError.exit_code) from error
         return result
 
 

@@ -11,7 +11,7 @@ LIVE_EXAMPLES = {
   breath-live listen --seconds 600 --record sessions/ --breaths breaths.csv
 """,
     "replay": """
-  breath-live replay night.wav --frames night.csv --events night.jsonl
+  breath-live replay night.wav --frames night-frames.csv --events night.jsonl
   breath-live replay ward/*.flac --events - | jq .phase
   breath-live replay night.wav --pace 1    in real time, on the display
 """,

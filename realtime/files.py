@@ -130,13 +130,17 @@ def _opened(path: Path) -> Any:
         raise AudioFileError(f"there is no file {path}; check the name and the folder")
     if path.is_dir():
         raise AudioFileError(f"{path} is a folder; name the sound files in it")
+    if not path.is_file():
+        raise AudioFileError(f"{path} is a pipe, which cannot be read twice; save the sound first")
+    if path.stat().st_size == 0:
+        raise AudioFileError(f"{path} is empty; copy or record it again")
     try:
         return _SequentialFile(path)
     # A TypeError is soundfile's way to ask for the rate of a headerless .raw file.
     except (soundfile.SoundFileError, OSError, TypeError) as error:
         raise AudioFileError(
             f"{path} cannot be read as sound ({str(error).strip().rstrip('.')}); "
-            f"convert it first, for example: ffmpeg -i {path.name} {path.stem}.wav"
+            f"convert it first, for example: ffmpeg -i {path} {path.with_name(path.stem)}-converted.wav"
         ) from error
 
 

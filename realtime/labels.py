@@ -15,6 +15,7 @@ from realtime.clock import samples_from_seconds, seconds_from_samples
 from realtime.events import Phase
 
 _CSV_HEADER = ("start_s", "end_s", "phase")
+_LONGEST_HEADER = 1000
 _PHASES = {
     **dict.fromkeys(("inhale", "i"), Phase.INHALE),
     **dict.fromkeys(("exhale", "e"), Phase.EXHALE),
@@ -34,6 +35,16 @@ class PhaseInterval:
     start_sample: int
     end_sample: int
     phase: Phase
+
+
+def are_labels(path: Path) -> bool:
+    """Whether a file holds labels, as far as its first line tells: nothing else should replace them."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as text:
+            first = text.readline(_LONGEST_HEADER).strip()
+    except OSError:
+        return False
+    return first == ",".join(_CSV_HEADER) or len(first.split("\t")) == len(_CSV_HEADER)
 
 
 def read_labels(path: Path) -> tuple[PhaseInterval, ...]:

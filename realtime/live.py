@@ -13,17 +13,19 @@ from engines.latency import LatencySummary
 from engines.pack import Pack, load_pack
 from engines.paths import path_from_text
 from realtime.audience import open_audience
+from realtime.channels import check_channel
 from realtime.clock import samples_from_seconds
 from realtime.config import LiveConfig
 from realtime.engine import open_engine
 from realtime.onlooker import Onlooker
 from realtime.outlets import Outlets, check_recording_stays_apart
 from realtime.pipeline import Pipeline
+from realtime.resample import check_rate
 from realtime.session import Session, Summary
 from realtime.sinks import csv_breaths, csv_frames, jsonl
 from realtime.sinks.base import Sink, tap_from_sinks
 from realtime.sinks.csv_rows import write_header
-from realtime.sinks.output import STANDARD_OUTPUT, LineOutput
+from realtime.sinks.output import STANDARD_OUTPUT, LineOutput, check_target
 from realtime.sinks.terminal_view import Facts
 from realtime.sources import AudioSource
 from realtime.stage_meters import text_from_stages
@@ -78,9 +80,19 @@ def replay(config: LiveConfig, paths: Sequence[str], onlooker: Onlooker | None =
     Raises:
         BreathError: see `run`; a file is missing, or holds no sound.
     """
-    for target in (config.frames, config.events, config.breaths):
-        if target and any(_is_same_file(target, path) for path in paths):
-            raise ConfigError(f"{target} is one of the recordings; writing there would destroy it")
+    from realtime.labels import are_labels
+    from realtime.sinks.recording import files_of_recording
+
+    for target in filter(None, (config.frames, config.events, config.breaths)):
+        for path in paths:
+            if _is_same_file(target, path):
+                raise ConfigError(f"{target} is one of the recordings; writing there would destroy it")
+            labels = files_of_recording(path_from_text(path))[1:]
+            if any(_is_same_file(target, str(file)) and are_labels(file) for file in labels):
+                raise ConfigError(
+                    f"{target} holds the labels of the recording {path}; name another file, such as "
+                    f"{path_from_text(path).stem}-frames.csv"
+                )
     run(config, _recordings(config, paths), paths, onlooker=onlooker)
 
 
@@ -114,7 +126,6 @@ def run(
     controls = onlooker.controls
     try:
         with ExitStack() as stack:
-            # What fails soonest comes first: sound, then files to write, then the slow engine.
             opened = [] if onlooker.brings_sound else [next(sources)]
             for source in opened:
                 stack.callback(source.close)
@@ -123,6 +134,11 @@ def run(
             outlets = Outlets(config, stack, is_single=is_single)
             # A recording can wait for whoever reads what is written; live sound cannot.
             is_patient = not all(source.is_live for source in opened)
+            _check_targets(config)
+            pack = load_pack(config.pack)
+            engine, choice = open_engine(pack, config.engine, config.n_threads)
+            stack.enter_context(engine)
+            # Opening empties the files: what they held should not be lost for nothing.
             writers = _Writers(
                 config,
                 stack,
@@ -130,9 +146,6 @@ def run(
                 has_session=onlooker.brings_sound,
                 is_patient=is_patient,
             )
-            pack = load_pack(config.pack)
-            engine, choice = open_engine(pack, config.engine, config.n_threads)
-            stack.enter_context(engine)
             engine.warm_up()
             audience = stack.enter_context(
                 open_audience(
@@ -167,26 +180,32 @@ def run(
     _print_summaries(sessions, outlets)
 
 
+def _check_targets(config: LiveConfig) -> None:
+    """See that what is to be written can be, before anything is slow or lost."""
+    targets = {"frames": config.frames, "events": config.events, "breaths": config.breaths}
+    named = [(name, target) for name, target in targets.items() if target]
+    for (one, target), (other, other_target) in itertools.combinations(named, 2):
+        if _is_same_file(target, other_target):
+            where = "standard output" if target == STANDARD_OUTPUT else target
+            raise ConfigError(
+                f"{one} and {other} cannot both go to {where}; name another file for one of them"
+            )
+    for _, target in named:
+        check_target(target)
+
+
 class _Writers:
     """The files for programs."""
 
     def __init__(
         self, config: LiveConfig, stack: ExitStack, *, has_file: bool, has_session: bool, is_patient: bool
     ) -> None:
-        targets = {"frames": config.frames, "events": config.events, "breaths": config.breaths}
-        named = [(name, target) for name, target in targets.items() if target]
-        for (one, target), (other, other_target) in itertools.combinations(named, 2):
-            if _is_same_file(target, other_target):
-                where = "standard output" if target == STANDARD_OUTPUT else target
-                raise ConfigError(
-                    f"{one} and {other} cannot both go to {where}; name another file for one of them"
-                )
         self._has_file = has_file
         self._is_patient = is_patient
         self._frames = self._opened(config.frames, stack)
         self._events = self._opened(config.events, stack)
         self._breaths = self._opened(config.breaths, stack)
-        self.has_standard_output = STANDARD_OUTPUT in targets.values()
+        self.has_standard_output = STANDARD_OUTPUT in (config.frames, config.events, config.breaths)
         for output, columns in ((self._frames, csv_frames.COLUMNS), (self._breaths, csv_breaths.COLUMNS)):
             if output:
                 write_header(output, columns, has_file=has_file, has_session=has_session)
@@ -227,7 +246,9 @@ def _recordings(config: LiveConfig, paths: Sequence[str]) -> Iterator[AudioSourc
 
     # A slip in the last of many names should not wait until its turn comes.
     for path in paths:
-        FileSource(path).close()
+        with FileSource(path) as source:
+            check_rate(source.rate_hz)
+            check_channel(config.channel, source.n_channels, source.name)
     for path in paths:
         yield FileSource(path, block_samples=config.block_samples, pace=config.pace)
 
@@ -267,4 +288,8 @@ def _text_from_total(total: LatencySummary | None) -> str:
 def _is_same_file(target: str, other: str) -> bool:
     if STANDARD_OUTPUT in (target, other):
         return target == other
-    return path_from_text(target).resolve() == path_from_text(other).resolve()
+    one, two = path_from_text(target), path_from_text(other)
+    if one.exists() and two.exists():
+        # Two names may be those of one file.
+        return one.samefile(two)
+    return one.resolve() == two.resolve()

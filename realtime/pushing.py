@@ -25,6 +25,17 @@ from realtime.sinks.collector import Collector, Event
 from realtime.sources import Block, finite_from_samples
 
 
+def _whole(name: str, value: float) -> int:
+    """A whole number as Python's own, as which it can be saved; sounddevice gives rates as floats.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if isinstance(value, int | float | np.integer | np.floating) and float(value).is_integer():
+        return int(value)
+    raise ConfigError(f"{name} must be a whole number, not {value!r}")
+
+
 class PushedSource:
     """The name, rate and channels of sound that is pushed: an `AudioSource` without blocks of its own.
 
@@ -37,6 +48,7 @@ class PushedSource:
     is_live = False
 
     def __init__(self, rate_hz: int, n_channels: int) -> None:
+        rate_hz, n_channels = _whole("rate_hz", rate_hz), _whole("n_channels", n_channels)
         if rate_hz < 1 or n_channels < 1:
             raise ConfigError(
                 f"a stream of {n_channels} channels at {rate_hz} Hz is impossible; give 1 or more of both"
@@ -115,7 +127,7 @@ class Stream:
 
         Args:
             samples: (n,) or (n, channels), n >= 0: floating, full scale = [-1, 1], or integers of 16 or 32
-                bits, full scale = their range. NaN and infinities are taken as zeros.
+                bits, full scale = their range. NaN and what is beyond 100 times full scale is taken as zeros.
             n_lost: so many samples, at the stream's rate, are missing just before these; of none, the gap is
                 told at once.
 
@@ -127,6 +139,7 @@ class Stream:
             EngineError: the engine failed.
         """
         table = _table_from_samples(samples, self._source.n_channels)
+        n_lost = _whole("n_lost", n_lost)
         if n_lost < 0:
             raise ConfigError(f"{n_lost} lost samples are impossible; give 0 or more")
         self._source.lost_samples += n_lost

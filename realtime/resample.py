@@ -15,6 +15,19 @@ LOWEST_RATE_HZ = 4_000
 HIGHEST_RATE_HZ = 384_000
 
 
+def check_rate(rate_hz: float) -> None:
+    """Refuse a sampling rate that is not heard.
+
+    Raises:
+        RateUnsupportedError: it is not from 4,000 to 384,000 Hz.
+    """
+    if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
+        raise RateUnsupportedError(
+            f"a sampling rate of {rate_hz} Hz cannot be used; "
+            f"choose or convert to one from {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz, best {RATE_HZ}"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class SavedResampler:
     """Enough to go on with resampling.
@@ -50,11 +63,7 @@ class Resampler:
     """
 
     def __init__(self, rate_in_hz: float) -> None:
-        if not LOWEST_RATE_HZ <= rate_in_hz <= HIGHEST_RATE_HZ:
-            raise RateUnsupportedError(
-                f"a sampling rate of {rate_in_hz:g} Hz cannot be used; "
-                f"choose or convert to one from {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz, best {RATE_HZ}"
-            )
+        check_rate(rate_in_hz)
         self.rate_in_hz = rate_in_hz
         self._stream = (
             None if rate_in_hz == RATE_HZ else soxr.ResampleStream(rate_in_hz, RATE_HZ, 1, "float32", "HQ")

@@ -16,6 +16,8 @@ from realtime.pacing import REAL_CLOCK, Pacer, WallClock
 
 _BLOCK_S = 0.02
 _CATCH_UP_S = 10.0
+LARGEST = 100.0
+"""What is beyond so many times full scale is no sound."""
 STALL_S = 0.8
 
 
@@ -94,7 +96,7 @@ class AudioSource(Protocol):
 class PacedSource(ABC):
     """An `AudioSource` that can make its sound at any time, and keeps pace when asked to.
 
-    Samples that are NaN or infinite become zeros, and one notice says so.
+    Samples that are no sound (see `finite_from_samples`) become zeros, and one notice says so.
 
     Args:
         name: for people.
@@ -159,8 +161,9 @@ class PacedSource(ABC):
             if n_zeroed and not has_warned:
                 has_warned = True
                 self._notices.append(
-                    f"{self.name}: near {start / self.rate_hz:.2f} s there are samples that are not numbers "
-                    "(NaN or infinite); all such are taken as zeros - check how this sound was made"
+                    f"{self.name}: near {start / self.rate_hz:.2f} s there are samples that are not numbers, "
+                    f"or beyond {LARGEST:g} times full scale; all such are taken as zeros - check how this "
+                    "sound was made (full scale of floats is 1)"
                 )
             self._pacer.wait_for(start + len(samples))
             # Closing may have happened during the wait.
@@ -236,7 +239,12 @@ class ArraySource(PacedSource):
 
 
 def finite_from_samples(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
-    """The samples with zeros for NaN and infinities, and how many those were."""
-    bad = ~np.isfinite(samples)
+    """The samples with zeros for what is no sound, and how many those were.
+
+    NaN, infinities, and what is beyond `LARGEST` times full scale: one such sample would drown all others,
+    and be remembered as the loudest sound for long.
+    """
+    # A comparison with NaN is false.
+    bad = ~(np.abs(samples) <= LARGEST)
     n_bad = int(np.count_nonzero(bad))
     return (np.where(bad, np.float32(0), samples), n_bad) if n_bad else (samples, 0)

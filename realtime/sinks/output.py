@@ -8,7 +8,27 @@ from engines.errors import OutputError
 from engines.paths import path_from_text
 
 STANDARD_OUTPUT = "-"
+_WHERE = "name a file in a folder that exists and may be written"
 _NOTICE_GROWTH = 10
+
+
+def check_target(target: str) -> None:
+    """See that a file can be written, and leave what it holds; one that is not there is made, empty.
+
+    Raises:
+        ConfigError: `target` can be no path.
+        OutputError: it cannot be written.
+    """
+    if target == STANDARD_OUTPUT:
+        return
+    path = path_from_text(target)
+    # Who reads a pipe would take the closing for the end.
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        return
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise _error(target, error, _WHERE) from error
 
 
 class LineOutput:
@@ -34,13 +54,15 @@ class LineOutput:
         self._file: BinaryIO
         if self.is_standard:
             # Python's own text layer would turn line ends and odd file names into something else.
+            if sys.stdout is None:
+                raise OutputError("standard output is closed; name a file, or leave it open")
             sys.stdout.flush()
             self._file = sys.stdout.buffer
             return
         try:
             self._file = path_from_text(target).open("wb")
         except OSError as error:
-            raise self._error(error, "name a file in a folder that exists and may be written") from error
+            raise _error(self.name, error, _WHERE) from error
 
     def write_line(self, text: str) -> None:
         """Write `text` and an end of line, and hand both to the system; see `is_patient`.
@@ -59,9 +81,8 @@ class LineOutput:
             self._has_failed = True
             if self.is_standard and isinstance(error, BrokenPipeError):
                 raise
-            raise self._error(
-                error, "what came before is there; make room, or choose another file"
-            ) from error
+            mend = "what came before is there; make room, or choose another file"
+            raise _error(self.name, error, mend) from error
 
     def take_notices(self) -> list[str]:
         """A warning after the first line left out, and again whenever they have become ten times as many."""
@@ -83,7 +104,7 @@ class LineOutput:
             self._file.close()
         except OSError as error:
             if not self._has_failed:
-                raise self._error(error, "its end may be missing") from error
+                raise _error(self.name, error, "its end may be missing") from error
 
     def _has_room(self) -> bool:
         """Whether a line can be written without waiting; Linux says so of a pipe with room for 4096 bytes."""
@@ -93,5 +114,6 @@ class LineOutput:
             # Windows tells it of sockets only; what is no file has nobody who is slow.
             return True
 
-    def _error(self, error: OSError, mend: str) -> OutputError:
-        return OutputError(f"{self.name} cannot be written ({error.strerror or error}); {mend}")
+
+def _error(name: str, error: OSError, mend: str) -> OutputError:
+    return OutputError(f"{name} cannot be written ({error.strerror or error}); {mend}")

@@ -149,6 +149,33 @@ def test_reset_forgets(detector, breathing):
     assert stream.push(breathing) == first
 
 
+def test_rates_and_counts_may_be_whole_numbers_of_any_kind(detector, breathing):
+    streams = [detector.stream(rate_hz) for rate_hz in (16_000, 16_000.0, np.int64(16_000))]
+    said = [stream.push(breathing, n_lost=np.int64(7)) for stream in streams]
+    assert said[0] == said[1] == said[2]
+    assert len({stream.state() for stream in streams}) == 1
+    with pytest.raises(ConfigError, match="rate_hz must be a whole number"):
+        detector.stream(44_100.5)
+    with pytest.raises(ConfigError, match="n_lost must be a whole number"):
+        streams[0].push(breathing, n_lost=0.5)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+def test_lengths_that_cannot_be_are_refused(detector, tmp_path, seconds):
+    soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
+    with pytest.raises(ConfigError, match="seconds must be a number above 0"):
+        detector.file(tmp_path / "a.wav", seconds=seconds)
+    with pytest.raises(ConfigError, match="seconds must be a number above 0"):
+        detector.demo(seconds=seconds)
+
+
+def test_seeds_and_kinds_that_cannot_be_are_refused(detector):
+    with pytest.raises(ConfigError, match="seed"):
+        detector.demo(seed=-1)
+    with pytest.raises(ConfigError, match="takes the class"):
+        detector.on("Breath", print)
+
+
 @pytest.mark.parametrize(
     ("array", "words"),
     [

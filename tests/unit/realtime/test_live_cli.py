@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -229,6 +230,71 @@ def test_how_long_a_pause_without_breath_is_told_can_be_chosen(tmp_path):
     assert begin["duration_s"] == pytest.approx(4.0, abs=0.11)
     assert begin["onset_s"] == pytest.approx(6.0, abs=1.5)
     assert end["duration_s"] == pytest.approx(6.0, abs=1.5)
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (("--pack", "nosuch"), 4),
+        (("--channel", 5), 2),
+        (("--events", "nowhere/x.jsonl"), 6),
+        (("--engine", "tensorrt"), 4),
+    ],
+)
+def test_what_cannot_begin_leaves_results_of_before_alone(recording, tmp_path, args, code):
+    frames = tmp_path / "frames.csv"
+    frames.write_text("yesterday")
+    assert live("replay", recording, "--frames", frames, *args).exit_code == code
+    assert frames.read_text() == "yesterday"
+
+
+def test_the_labels_of_a_recording_are_not_written_over(recording, tmp_path):
+    labels = tmp_path / "breath.csv"
+    for _ in range(2):
+        assert live("replay", recording, "--frames", labels).exit_code == 0
+    labels.write_text("start_s,end_s,phase\n")
+    result = live("replay", recording, "--frames", labels)
+    assert result.exit_code == 2
+    assert "holds the labels of the recording" in result.stderr
+    assert "breath-frames.csv" in result.stderr
+    assert labels.read_text() == "start_s,end_s,phase\n"
+
+
+def test_another_name_of_the_recording_is_not_written_to(recording, tmp_path):
+    before = recording.read_bytes()
+    other = tmp_path / "other.csv"
+    other.hardlink_to(recording)
+    assert live("replay", recording, "--frames", other).exit_code == 2
+    assert recording.read_bytes() == before
+
+
+@pytest.mark.parametrize(("rate_hz", "channel", "code"), [(2_000, None, 3), (16_000, 1, 2)])
+def test_a_recording_that_cannot_be_heard_is_told_of_before_any_is(tmp_path, rate_hz, channel, code):
+    sound = np.zeros((16_000, 2), np.float32)
+    soundfile.write(tmp_path / "first.wav", sound, 16_000)
+    soundfile.write(tmp_path / "second.wav", sound[:, 0], rate_hz)
+    flags = () if channel is None else ("--channel", channel)
+    result = live("replay", tmp_path / "first.wav", tmp_path / "second.wav", "--frames", "-", *flags)
+    assert result.exit_code == code
+    assert result.stdout == ""
+
+
+def test_an_empty_file_and_a_pipe_are_called_what_they_are(tmp_path):
+    (tmp_path / "empty.wav").touch()
+    assert "is empty" in live("replay", tmp_path / "empty.wav").stderr
+    os.mkfifo(tmp_path / "pipe.wav")
+    assert "is a pipe" in live("replay", tmp_path / "pipe.wav").stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which is Linux")
+@pytest.mark.parametrize("words", ["replay x.wav --print-config", "completion bash"])
+def test_standard_output_without_room_is_an_error_of_output(words):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "realtime.cli", *words.split()]
+        done = subprocess.run(command, cwd=PROJECT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 6
+    assert "standard output cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_slip_in_the_last_name_leaves_results_of_before_alone(recording, tmp_path):

@@ -110,6 +110,16 @@ def test_samples_that_are_not_numbers_become_zeros_with_one_notice() -> None:
     assert source.take_notices() == []
 
 
+@pytest.mark.parametrize("absurd", [1e3, -1e25, 3e38])
+def test_a_sample_that_no_sound_has_becomes_a_zero(absurd: float) -> None:
+    samples = np.array([0.5, absurd, -1.5, 90.0], np.float32)
+    source = ArraySource(samples, 16_000)
+    (block,) = source.blocks()
+    np.testing.assert_array_equal(block.samples[:, 0], np.array([0.5, 0.0, -1.5, 90.0], np.float32))
+    (notice,) = source.take_notices()
+    assert "beyond 100 times full scale" in notice
+
+
 def test_a_closed_source_gives_nothing_more() -> None:
     source = ArraySource(noise(100), 8000, block_samples=10)
     blocks = source.blocks()
