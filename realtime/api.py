@@ -74,10 +74,13 @@ class Detector:
             "n_threads": n_threads,
         }
         given = {
-            key: Given(value, f"settings of the detector, {key}") for key, value in (settings or {}).items()
+            key: Given(_plain(value), f"settings of the detector, {key}")
+            for key, value in (settings or {}).items()
         }
         given |= {
-            key: Given(value, f"Detector({key}=...)") for key, value in wanted.items() if value is not None
+            key: Given(_plain(value), f"Detector({key}=...)")
+            for key, value in wanted.items()
+            if value is not None
         }
         file = os.devnull if config_file is None else Path(config_file)
         self._config = resolve(given, file, environment={}).config
@@ -251,3 +254,8 @@ class Detector:
 def _check_seconds(seconds: float | None) -> None:
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         raise ConfigError(f"seconds must be a number above 0, or None, not {seconds}")
+
+
+def _plain(value: object) -> object:
+    """A number of numpy's as Python's own; without importing numpy, which may not be there yet."""
+    return value.item() if hasattr(value, "item") else value

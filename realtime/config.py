@@ -246,7 +246,7 @@ def _checked(key: str, kind: Any, found: Given) -> Any:
     if key in RANGES and value is not None:
         lowest, highest, _ = RANGES[key]
         if not lowest <= value <= highest:
-            raise ConfigError(f"{found.origin}: {key} must be {_wanted(key, kind)}, not {value:g}")
+            raise ConfigError(f"{found.origin}: {key} must be {_wanted(key, kind)}, not {value}")
     return value
 
 

@@ -57,7 +57,8 @@ class Outbox:
         if self._n_told < self.n_dropped:
             n_new, self._n_told = self.n_dropped - self._n_told, self.n_dropped
             content = {"event": "dropped", "count": n_new, "total": self.n_dropped}
-            return Message(text_from_content(content))
+            # Whoever takes events alone has to know that some are missing.
+            return Message(text_from_content(content), is_event=True)
         message = self._pending.popleft()
         if not self._pending:
             self._n_behind = 0

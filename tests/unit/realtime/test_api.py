@@ -169,6 +169,11 @@ def test_lengths_that_cannot_be_are_refused(detector, tmp_path, seconds):
         detector.demo(seconds=seconds)
 
 
+def test_settings_may_be_numbers_of_numpy(tiny_pack):
+    with Detector(pack=tiny_pack, hop_s=np.float64(0.2), n_threads=np.int64(1)) as detector:
+        assert (detector.config.hop_s, detector.config.n_threads) == (0.2, 1)
+
+
 def test_seeds_and_kinds_that_cannot_be_are_refused(detector):
     with pytest.raises(ConfigError, match="seed"):
         detector.demo(seed=-1)
