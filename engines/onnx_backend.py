@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from engines.backend import Inference, inference_from_outputs
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import EngineError, EngineMissingError
+from engines.interruption import interruption_held_back
 from engines.pack import FEATURES, Pack
 
 
@@ -88,7 +89,8 @@ def open_session(graph: Path | bytes, n_threads: int | None = None) -> Any:
     """
     import os
 
-    import onnxruntime
+    with interruption_held_back():
+        import onnxruntime
 
     name = graph if isinstance(graph, Path) else "the graph"
     if isinstance(graph, Path) and not graph.is_file():

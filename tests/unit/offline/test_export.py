@@ -195,7 +195,7 @@ def test_a_pack_to_ship_has_graphs_alone_and_verifies_on_clips(weights_pack, cli
     assert with_note.has_weights
     kept, made = with_note.manifest, shipped.manifest
     assert msgspec.structs.replace(made, files=kept.files, metrics=kept.metrics) == kept
-    with pytest.raises(EngineMissingError, match="holds graphs only"):
+    with pytest.raises(EngineMissingError, match="has no weights to make graphs of"):
         export_pack(shipped, out=tmp_path / "again")
 
 

@@ -226,7 +226,7 @@ def test_sounds_that_are_gone_are_named_and_a_later_run_goes_on(recipe, tmp_path
     missing = replace(recipe, negatives=tmp_path / "nowhere")
     with pytest.raises(ConfigError, match=r"no folder .*nowhere"):
         live_examples(missing, tmp_path / "epoch", EPOCH, N_WINDOWS, workers=1)
-    gone = replace(recipe.clips.clips[3], path=tmp_path / "gone.wav")
+    gone = replace(recipe.clips.clips[3], path=recipe.clips.root / "gone.wav")
     clips = replace(recipe.clips, clips=(*recipe.clips.clips[:3], gone, *recipe.clips.clips[4:]))
     with pytest.raises(AudioFileError, match=r"gone\.wav"):
         live_examples(replace(recipe, clips=clips), tmp_path / "other", EPOCH, N_WINDOWS, workers=1)

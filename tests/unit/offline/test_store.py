@@ -149,7 +149,7 @@ def test_a_finished_store_is_left_alone(clips, tmp_path, monkeypatch):
 def test_another_store_is_refused_with_the_difference(clips, tmp_path, clip_folder):
     folder = tmp_path / "s"
     make_store(clips, folder)
-    with pytest.raises(LabelsError, match=r"its n_fft is 2048, not 512.*remove it, or give --out another"):
+    with pytest.raises(LabelsError, match=r"its n_fft is 2048, not 512.*remove it, or give another folder"):
         precompute(clips, folder, FeatureSpec(), 1, make_extract=toy_extract)
     with pytest.raises(LabelsError, match="its 24 clips are not these 23"):
         make_store(replace(clips, clips=clips.clips[1:]), folder)
