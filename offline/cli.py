@@ -19,6 +19,7 @@ from offline.cli_options import (
     pack_option,
     progress_bar,
     read_clips,
+    seed_option,
     skip_bad_option,
 )
 from offline.compose.command import compose
@@ -170,13 +171,7 @@ def export(pack: str, data: Path | None, out: Path | None, graphs_only: bool) ->
 @click.option("--data", required=True, type=FOLDER, help="The clip set that the pack was trained on.")
 @click.option("--negatives", type=FOLDER, help="Calibrate on live windows, with these sounds, not on clips.")
 @click.option("--out", required=True, type=FOLDER, help="Folder of the pack that is written.")
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Seed of the choice of the calibration clips.",
-)
+@seed_option("Seed of the choice of the calibration clips.")
 def quantise(pack: str, data: Path, negatives: Path | None, out: Path, seed: int) -> None:
     """Make a pack of INT8 graphs, fast on a CPU; refused if it costs accuracy.
 

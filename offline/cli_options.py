@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,6 +31,11 @@ clip_pack_option = click.option(
 engine_option = click.option(
     "--engine", default="auto", show_default=True, type=click.Choice(["auto", *ENGINES]), help="Back end."
 )
+
+
+def seed_option(words: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--seed N`, 0 unless given; `words` say of what."""
+    return click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help=words)
 
 
 def pack_for_clips(name: str) -> str:

@@ -13,6 +13,7 @@ from offline.cli_options import (
     pack_for_clips,
     progress_bar,
     read_clips,
+    seed_option,
     skip_bad_option,
 )
 
@@ -49,9 +50,7 @@ _PARTS = ("unseen", "test", "validation", "train", "all")
     type=click.IntRange(min=1),
     help="Draws of the bootstrap.",
 )
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the bootstrap."
-)
+@seed_option("Seed of the bootstrap.")
 @skip_bad_option
 @click.pass_context
 def evaluate(

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 import click
 
 from engines.errors import ConfigError
-from offline.cli_options import FOLDER, data_option, need_workshop, progress_bar, read_clips, skip_bad_option
+from offline.cli_options import (
+    FOLDER,
+    data_option,
+    need_workshop,
+    progress_bar,
+    read_clips,
+    seed_option,
+    skip_bad_option,
+)
 
 if TYPE_CHECKING:
     from engines.manifest import SplitDays
@@ -65,9 +73,7 @@ _KINDS = ("fast", "slow", "mixed", "both")
 @click.option(
     "--timelines", type=FOLDER, help="CSV of real phases (recording,phase,start_s,end_s) to follow."
 )
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of all that is drawn."
-)
+@seed_option("Seed of all that is drawn.")
 @skip_bad_option
 def compose(
     data: Path,
