@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from engines.backend import Inference, inference_from_outputs
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import EngineError, EngineMissingError
-from engines.interruption import interruption_held_back
 from engines.pack import FEATURES, Pack
 
 
@@ -89,8 +88,7 @@ def open_session(graph: Path | bytes, n_threads: int | None = None) -> Any:
     """
     import os
 
-    with interruption_held_back():
-        import onnxruntime
+    import onnxruntime
 
     name = graph if isinstance(graph, Path) else "the graph"
     if isinstance(graph, Path) and not graph.is_file():

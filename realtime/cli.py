@@ -1,11 +1,8 @@
 """breath-live: breath phases from a microphone, a recording or the demo breather."""
 
 import difflib
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,11 +30,13 @@ if TYPE_CHECKING:
 
 DEFAULT_COMMAND = "listen"
 _GROUP_OPTIONS = ("--help", "-h", "--version")
-_EXIT_SIGNAL = 128
 
 
 class ListeningGroup(BreathGroup):
     """Listens when no command is named: options without a command are those of `listen`."""
+
+    # So that the terminal is given back and files are closed.
+    signals = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command where none is named."""
@@ -220,18 +219,8 @@ def _act(params: dict[str, Any], act: Callable[["LiveConfig"], None], *, has_pro
 add_examples(cli, LIVE_EXAMPLES)
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    """End like an error does, so that the terminal is given back and files are closed."""
-    sys.exit(_EXIT_SIGNAL + number)
-
-
 def main() -> None:
     """Entry point of the console script."""
-    for name in ("SIGTERM", "SIGHUP", "SIGQUIT"):
-        number = getattr(signal, name, None)
-        # What is ignored, as under nohup, stays so.
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _terminate)
     cli(prog_name="breath-live")
 
 

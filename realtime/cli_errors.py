@@ -3,11 +3,14 @@
 import contextlib
 import os
 import sys
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
 
 from engines.errors import BreathError, OutputError
+from realtime.endable import call_endable
 
 EXIT_INTERRUPTED = 130
 
@@ -20,6 +23,13 @@ class BreathGroup(click.Group):
     `OutputError`. Errors of usage are click's, with 2. Anything else is a bug of ours, and keeps its
     traceback.
     """
+
+    signals: Sequence[str] = ("SIGINT",)
+    """Of the ones that end a program, those that end a command like an error does: tidily."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program; see `click.Group.main`."""
+        return call_endable(partial(super().main, *args, **kwargs), self.signals)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""

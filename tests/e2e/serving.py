@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-LIVE = [sys.executable, "-m", "realtime.cli"]
+LIVE = [sys.executable, "-X", "faulthandler", "-m", "realtime.cli"]
 TIMEOUT_S = 240
 
 
@@ -30,7 +30,12 @@ class ServeProcess:
     def end(self) -> int:
         """Press Ctrl-C, and return the exit code."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(TIMEOUT_S)
+        try:
+            return self.process.wait(TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            # Where it hangs: see `faulthandler`.
+            self.process.send_signal(signal.SIGABRT)
+            raise AssertionError(f"Ctrl-C does not end it: {self.process.communicate()[1]}") from None
 
 
 def environment() -> dict[str, str]:
