@@ -13,6 +13,7 @@ from engines.errors import ConfigError, LabelsError
 from engines.pack import Pack, check_destination, save_pack
 from engines.spec import NARROWBAND, FeatureSpec
 from engines.torch_backend import ARCHITECTURES
+from offline.allocation import keep_freed_memory
 from offline.clips import ClipSet
 from offline.compose.material import MIN_CLIPS, days_with_enough
 from offline.compose.negatives import Negatives
@@ -131,6 +132,8 @@ def train_pack(
     begun = {} if first is None else networks_to_go_on_with(first)
     key = run_key(clips, split, spec, recipe)
     with joined_world() as world:
+        if world.device.type == "cpu":
+            keep_freed_memory()
         if world.is_main:
             prepare_work(work, ARCHITECTURES, key, is_resumed=is_resumed, is_restarted=is_restarted)
         with TrainingView(work, is_shown=world.is_main) as view:
