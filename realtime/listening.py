@@ -137,9 +137,7 @@ class Listening:
                     return
                 if not is_on:
                     break
-            else:
-                is_on = True
-            self._session.finish(is_cut_short=not is_on)
+            self._session.finish()
             yield from self._unless_stopped()
         except AudioError:
             self._session.finish(is_cut_short=True)

@@ -10,7 +10,7 @@ from engines.fallback import Notifying
 from engines.latency import LatencySummary
 from realtime import health
 from realtime.calibrating import Calibrating
-from realtime.clock import samples_from_seconds, seconds_from_samples
+from realtime.clock import seconds_from_samples
 from realtime.controls import PAUSED, Controls
 from realtime.events import Breath, Condition, Gap, Health, Mark, Phase, Report
 from realtime.pipeline import Pipeline, Step
@@ -55,7 +55,7 @@ class Session:
         source: the sound.
         pipeline: made for this source.
         sinks: where the steps go; they are closed at the end, however it comes.
-        max_s: stop after this much stream time, seconds; None: when the source ends.
+        max_s: end after this much stream time, seconds, as if the source had ended; None: when it does.
         channel: of the source, that is listened to; None: all.
         controls: where pausing, marking and ending are asked for; None: they are not.
     """
@@ -72,7 +72,7 @@ class Session:
         self._source = source
         self._pipeline = pipeline
         self._sinks = sinks
-        self._max_samples = None if max_s is None else samples_from_seconds(max_s)
+        self._end = None if max_s is None else round(max_s * source.rate_hz)
         self._health = health.HealthState.initial(source.rate_hz, channel, source.n_channels)
         self._n_windows = 0
         self._n_phases = dict.fromkeys(Phase, 0)
@@ -134,7 +134,13 @@ class Session:
         block = self._unless_paused(block)
         if self._controls.is_quitting:
             return False
-        return all(self._hear_part(part) for part in self._parts(block))
+        is_last = self._end is not None and block.end >= self._end
+        if self._end is not None and is_last:
+            start = min(block.start, self._end)
+            block = replace(block, start=start, samples=block.samples[: self._end - start])
+        for part in self._parts(block):
+            self._hear_part(part)
+        return not is_last
 
     def skip(self, to_sample: int, reason: str) -> None:
         """Sound is missing up to `to_sample`, at the source's rate, and what follows has not come yet.
@@ -146,7 +152,7 @@ class Session:
         self._report([gap])
 
     def finish(self, *, is_cut_short: bool = False) -> None:
-        """After the last block; `is_cut_short` if the sound would have gone on, or failed.
+        """After the last block; `is_cut_short` if the sound failed, or was interrupted.
 
         Raises:
             EngineError, OutputError: see `run`.
@@ -158,12 +164,13 @@ class Session:
 
     def _hear(self) -> None:
         try:
-            # A call for each block, until one says that it was the last.
-            is_whole = all(self.hear(block) for block in self._source.blocks())
+            for block in self._source.blocks():
+                if not self.hear(block):
+                    break
         except (AudioError, KeyboardInterrupt):
             self.finish(is_cut_short=True)
             raise
-        self.finish(is_cut_short=not is_whole)
+        self.finish()
 
     def _close_sinks(self) -> None:
         """Close them all, whichever fails, and raise the first error."""
@@ -204,8 +211,8 @@ class Session:
             block = replace(block, start=block.start + n_wanted, samples=block.samples[n_wanted:], note="")
         yield block
 
-    def _hear_part(self, block: Block) -> bool:
-        """Hear sound in which no more than one second of health becomes complete; whether it goes on."""
+    def _hear_part(self, block: Block) -> None:
+        """Hear sound in which no more than one second of health becomes complete."""
         events: list[Health | Gap] = []
         if len(block.samples) or block.note != PAUSED:
             self._health, events = health.advance(self._health, block)
@@ -214,18 +221,9 @@ class Session:
             event for event in events if isinstance(event, Gap) or event.condition is Condition.STALLED
         ]
         self._report(at_start)
-        is_on = self._answer(block)
-        self._report(event for event in events if event not in at_start)
-        return is_on
-
-    def _answer(self, block: Block) -> bool:
         for step in self._pipeline.push(block):
             self._pass_on(step)
-            if self._max_samples is not None and step.frame.end_sample >= self._max_samples:
-                return False
-        is_over = self._max_samples is not None and self._pipeline.heard_samples >= self._max_samples
-        # With sound, the answer at the end is still to come.
-        return not (is_over and len(block.samples) == 0)
+        self._report(event for event in events if event not in at_start)
 
     def _pass_on(self, step: Step) -> None:
         self._n_windows += 1

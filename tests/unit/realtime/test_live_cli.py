@@ -147,9 +147,22 @@ def test_the_size_of_blocks_changes_nothing(recording):
     assert results == {live("replay", recording, "--frames", "-").stdout}
 
 
-def test_seconds_end_a_replay_early(recording):
-    result = live("replay", recording, "--seconds", 2, "--frames", "-")
-    assert rows(result.stdout)[-1]["time_s"] == "2.0"
+@pytest.mark.parametrize("seconds", [2.35, 0.3])
+@pytest.mark.parametrize("rate_hz", [16000, 44100])
+def test_after_so_many_seconds_it_ends_as_if_the_sound_had(recording, tmp_path, rate_hz, seconds):
+    samples, _ = soundfile.read(recording, dtype="float32")
+    shorter = tmp_path / "shorter.wav"
+    soundfile.write(recording, samples, rate_hz, subtype="FLOAT")
+    soundfile.write(shorter, samples[: round(seconds * rate_hz)], rate_hz, subtype="FLOAT")
+    expected = live("replay", shorter, "--frames", "-").stdout
+    for n_block in (1000, 77777):
+        written = tmp_path / f"{n_block}.wav"
+        result = live(
+            "replay", recording, "--seconds", seconds, "--block-samples", n_block,
+            "--frames", "-", "--record", written,
+        )  # fmt: skip
+        assert result.stdout == expected
+        assert soundfile.info(written).duration == pytest.approx(seconds, abs=1e-4)
 
 
 @pytest.mark.parametrize(
