@@ -16,7 +16,7 @@ class TrainSettings:
 
     Attributes:
         epochs: at most this many passes over the training clips.
-        patience: stop after this many epochs without a better validation AUC.
+        patience: stop after this many epochs without a better validation AUC, if the best one is kept.
         batch_size: clips per optimiser step, over all processes together.
         learning_rate: peak of the schedule (linear warm-up, then half a cosine to zero).
         warmup_epochs: length of the warm-up, whole or not; CutMix, MixUp and MixStyle begin after it.
@@ -33,7 +33,8 @@ class TrainSettings:
         seed: of the split, the weights, the order and the mixing; 0 or more.
         ensemble: how validation scores become weights.
         validation_share: share of the clips whose days are kept for validation; of less than the default,
-            training gets the other days. The test days are the same for every share.
+            training gets the other days, and what is left is too little to choose by: the last epoch is
+            kept. The test days are the same for every share.
     """
 
     epochs: int = 24
@@ -53,6 +54,11 @@ class TrainSettings:
     seed: int = 0
     ensemble: WeightMethod = "softmax"
     validation_share: float = DEFAULT_FRACTIONS[1]
+
+    @property
+    def keeps_the_last(self) -> bool:
+        """Whether the last epoch is kept, and not the best one."""
+        return self.validation_share < DEFAULT_FRACTIONS[1]
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.patience) < 1 or not 0 <= self.warmup_epochs < self.epochs:

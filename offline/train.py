@@ -112,7 +112,7 @@ def train_pack(
     split = split_by_day(clips, settings.seed)
     if first is not None:
         split = with_known_days(split, first.manifest.split, clips)
-    if settings.validation_share < TrainSettings.validation_share:
+    if settings.keeps_the_last:
         split = with_smaller_validation(split, clips.clips, settings.validation_share)
     if live is not None:
         for part in ("train", "validation"):

@@ -29,7 +29,8 @@ _OPTIONS = (
     (
         "--validation-share",
         click.FloatRange(0, TrainSettings.validation_share, min_open=True),
-        "Of the clips; below the default, training gets the other validation days.",
+        "Of the clips; below the default, training gets the other validation days, and the last epoch is "
+        "kept instead of the best.",
     ),
     ("--seed", click.IntRange(min=0), "Of the split, the weights, the order and the mixing."),
 )

@@ -29,7 +29,10 @@ from offline.settings import TrainSettings
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One row of the history: figures of the averaged weights on the validation days."""
+    """One row of the history: figures of the averaged weights on the validation days.
+
+    `is_best` says whether its weights are those that were kept.
+    """
 
     epoch: int
     train_loss: float
@@ -78,7 +81,7 @@ def train_network(
 
     Args:
         architecture: a key of `ARCHITECTURES`.
-        lessons: what to learn, and what decides which epoch is the best, and when to stop.
+        lessons: what to learn, and what decides which epoch is kept, and when to stop.
         settings: of the training.
         world: the processes that train together; `folder` and the lessons are the same for all of them.
         folder: checkpoints and histories.
@@ -100,7 +103,7 @@ def train_network(
         require_same_run(checkpoint, run_key)
         values = load_checkpoint(checkpoint, modules, run.optimizer)
         history = [EpochRecord(**record) for record in values["history"]]
-    best = max(history, key=lambda record: record.auc, default=None)
+    best = next((record for record in reversed(history) if record.is_best), None)
     for epoch in range(len(history), settings.epochs):
         if best is not None and epoch - best.epoch > settings.patience:
             break
@@ -115,7 +118,7 @@ def train_network(
         has_phase = lessons.validation.weights[:, 0] > 0
         scores = binary_metrics(lessons.validation.targets[has_phase, 0].astype(np.int64), prob[has_phase])
         auc = world.agreed(0.5 if math.isnan(scores.auc) else scores.auc)
-        is_best = best is None or auc > best.auc
+        is_best = best is None or settings.keeps_the_last or auc > best.auc
         record = EpochRecord(
             epoch,
             train_loss,

@@ -252,6 +252,20 @@ def test_it_stops_early_and_keeps_the_first_of_equals(store, tmp_path):
     assert_same_run(trained, resumed)
 
 
+def test_with_few_validation_days_the_last_epoch_is_kept(store, tmp_path):
+    images, scalars = np.array(store.images), np.array(store.scalars)
+    images[VALIDATION], scalars[VALIDATION] = images[0], scalars[0]
+    alike = replace(store, images=images, scalars=scalars)
+    settings = replace(SETTINGS, epochs=4, patience=1, validation_share=0.05)
+    trained = train(alike, tmp_path, settings)
+    assert [record.is_best for record in trained.history] == [True] * 4
+    assert trained.best.epoch == 3
+    kept = load_file(tmp_path / "cnn8.safetensors")
+    for name, value in trained.network.state_dict().items():
+        assert torch.equal(value, kept[f"average/{name}"]), name
+    assert_same_run(trained, train(alike, tmp_path, settings, is_resumed=True))
+
+
 def test_a_run_that_diverges_says_so(store, tmp_path):
     scalars = np.array(store.scalars)
     scalars[3, 5] = np.inf
