@@ -202,9 +202,10 @@ def predict(
     """Say inhale or exhale for the first second of each sound file."""
     from engines.pack import load_pack
     from offline import predict as prediction
-    from offline.output import open_output
+    from offline.output import check_replaceable, open_output
     from realtime.engine import open_engine
 
+    check_replaceable(csv_path, own_header="ID,Target" if kaggle else "")
     loaded = load_pack(pack_for_clips(pack))
     paths, problems = prediction.find_sounds(places, skip_bad=skip_bad)
     for problem in problems:

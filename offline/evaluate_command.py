@@ -87,7 +87,10 @@ def evaluate(
             )
     need_workshop("sklearn", *(["matplotlib"] if report else []))
     from engines.pack import load_pack
+    from offline.output import check_replaceable
 
+    if shared["json_path"] is not None:
+        check_replaceable(shared["json_path"])
     loaded = load_pack(pack_for_clips(pack) if streams is None else pack)
     if data is not None:
         from offline import clip_command

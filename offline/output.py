@@ -8,9 +8,38 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from engines.errors import OutputError
+from engines.errors import ConfigError, OutputError
+from realtime.labels import are_labels
 
 STANDARD_OUTPUT = Path("-")
+
+_SOUNDS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM", b"ID3")
+_CLIP_TABLES = ("ID,Target", "file_name,label")
+
+
+def check_replaceable(target: Path, *, own_header: str = "") -> None:
+    """Refuse to put a result in the place of a sound, or of labels that somebody may have made by hand.
+
+    Args:
+        target: of a result.
+        own_header: first line of the results themselves, which may be replaced.
+
+    Raises:
+        ConfigError: `target` is such a file.
+    """
+    if not target.is_file():
+        return
+    try:
+        with target.open("rb") as file:
+            start = file.read(1024)
+    except OSError:
+        # That it cannot be written either is said where it is written.
+        return
+    header = start.decode("utf-8-sig", errors="replace").partition("\n")[0].strip()
+    is_clip_table = header.startswith(_CLIP_TABLES) and header != own_header
+    if start.startswith(_SOUNDS) or is_clip_table or are_labels(target):
+        what = "a sound" if start.startswith(_SOUNDS) else "labels"
+        raise ConfigError(f"{target} holds {what}; name another file, so that nothing is lost")
 
 
 @contextmanager

@@ -9,7 +9,8 @@ make sense, a guess would look like a measurement, so:
   includes that pause;
 - after a longer pause its other half was missed: the breath does not count. A repeated inhalation begins
   the next breath, a repeated exhalation belongs to none;
-- a gap of the sound, or no breath for `apnoea_s`, ends the breath that was under way without it counting.
+- a gap of the sound, or no breath for `apnoea_s`, ends the breath that was under way without it counting;
+- nor does one count whose inhalation was under way at the first answer, a window after the start or a gap.
 """
 
 import math
@@ -102,10 +103,13 @@ class BreathCounter:
 
     Args:
         settings: how breaths are judged.
+        blind_samples: length at 16 kHz of what has to be heard before the first phase is shown, after the
+            start and after a gap; 0: everything is known.
     """
 
-    def __init__(self, settings: BreathSettings) -> None:
+    def __init__(self, settings: BreathSettings, blind_samples: int = 0) -> None:
         self._settings = settings
+        self._blind_samples = blind_samples
         self.state = BreathState.initial()
 
     @property
@@ -117,15 +121,18 @@ class BreathCounter:
         """Take in what happened, oldest first; the rows that it completes."""
         rows: tuple[Row, ...] = ()
         for event in events:
-            self.state, found = advance(self.state, event, self._settings)
+            self.state, found = advance(self.state, event, self._settings, self._blind_samples)
             rows += found
         return rows
 
 
 def advance(
-    state: BreathState, event: PhaseEvent | Frame | Gap, settings: BreathSettings
+    state: BreathState, event: PhaseEvent | Frame | Gap, settings: BreathSettings, blind_samples: int = 0
 ) -> tuple[BreathState, tuple[Row, ...]]:
-    """Take in a change of phase, a frame (it tells that time goes on) or a gap; give what it completes."""
+    """Take in a change of phase, a frame (it tells that time goes on) or a gap; give what it completes.
+
+    `blind_samples`: see `BreathCounter`.
+    """
     if isinstance(event, Gap):
         return _broken(state, event)
     if isinstance(event, Frame):
@@ -140,7 +147,7 @@ def advance(
     if event.phase is Phase.EXHALE:
         draft = None if state.draft is None else _exhaling(state.draft, event.onset_sample)
         return replace(state, draft=draft), rows
-    state, breaths = _inhaling(state, event.onset_sample, settings)
+    state, breaths = _inhaling(state, event.onset_sample, settings, blind_samples)
     return state, (*rows, *breaths)
 
 
@@ -168,7 +175,9 @@ def _breathing_again(
     state, began = _waited(state, onset, settings) if state.shown is Phase.NONE else (state, ())
     if not state.is_apnoea:
         return state, began
-    end = Apnoea(False, state.shown_since, onset)
+    # The onset is found afterwards, and may lie before the moment at which the pause was told.
+    told = state.shown_since + samples_from_seconds(settings.apnoea_s)
+    end = Apnoea(False, state.shown_since, max(onset, told))
     return replace(state, is_apnoea=False), (*began, end)
 
 
@@ -186,13 +195,15 @@ def _exhaling(draft: Draft, onset: int) -> Draft | None:
 
 
 def _inhaling(
-    state: BreathState, onset: int, settings: BreathSettings
+    state: BreathState, onset: int, settings: BreathSettings, blind_samples: int
 ) -> tuple[BreathState, tuple[Row, ...]]:
     draft = state.draft
     if draft is not None and draft.exhale_onset is None and _goes_on(draft.inhale_offset, onset):
         return replace(state, draft=replace(draft, inhale_offset=None)), ()
-    # An onset that seems to lie in a gap, or before it, is not where this inhalation began.
-    following = Draft(onset) if onset >= state.unbroken_since else None
+    # What was under way when the first window of a stretch of sound was complete began nobody knows when.
+    after = onset - state.unbroken_since
+    is_known = after > blind_samples if blind_samples else after >= 0
+    following = Draft(onset) if is_known else None
     if draft is None or draft.inhale_offset is None or draft.exhale_onset is None:
         return replace(state, draft=following), ()
     exhale_offset = onset if draft.exhale_offset is None else draft.exhale_offset

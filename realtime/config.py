@@ -109,6 +109,8 @@ class Resolved:
     origins: Mapping[str, str]
 
 
+_NAMES = ("pack", "frames", "events", "breaths", "record", "lsl")
+_MEASURED_TOGETHER = ("presence.gate_dbfs", "presence.noise_dbfs")
 _TYPE_WORDS = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
 
 
@@ -146,11 +148,15 @@ def resolve(
 def completed(resolved: Resolved, given: Mapping[str, Given]) -> Resolved:
     """The configuration with `given` (a profile) for those settings that have their default values.
 
+    The gate and the noise that it was measured with are taken both or neither.
+
     Raises:
         ConfigError: as `resolve`.
     """
     checked = _checked_values(given)
     wanted = {key: value for key, value in checked.items() if resolved.origins[key] == DEFAULT_ORIGIN}
+    if any(resolved.origins[key] != DEFAULT_ORIGIN for key in _MEASURED_TOGETHER):
+        wanted = {key: value for key, value in wanted.items() if key not in _MEASURED_TOGETHER}
     values = {key: _value(resolved.config, key) for key in resolved.origins}
     origins = dict(resolved.origins) | {key: given[key].origin for key in wanted}
     return Resolved(_built(LiveConfig, values | wanted), origins)
@@ -188,7 +194,7 @@ def _value(config: LiveConfig, key: str) -> Any:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(
             f"the configuration file {path} cannot be read ({error.strerror}); check its name, "
@@ -243,6 +249,8 @@ def _checked(key: str, kind: Any, found: Given) -> Any:
         raise ConfigError(
             f"{found.origin}: {key} must be {_wanted(key, kind)}, not {found.value!r}"
         ) from error
+    if key in _NAMES and value == "":
+        raise ConfigError(f"{found.origin}: {key} is empty; give a name, or leave it out")
     if key in RANGES and value is not None:
         lowest, highest, _ = RANGES[key]
         if not lowest <= value <= highest:

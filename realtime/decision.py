@@ -6,6 +6,7 @@ without); then the evidence of the newest window weighs the states. The filter w
 Yu, "Hidden semi-Markov models", Artificial Intelligence 174, 2010.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -94,12 +95,13 @@ class DecisionState:
         Args:
             settings: of the decision.
             hop_samples: distance of two windows.
-            lookahead_s: decide about this long ago, 0-1 s: later, and better.
+            lookahead_s: decide about this long ago, 0-1 s, rounded up to whole hops: later, and better.
         """
         lengths = Lengths.initial(settings.lengths, hop_samples / RATE_HZ)
         belief = np.zeros_like(lengths.hazard)
         belief[[AFTER_INHALE, AFTER_EXHALE], -1] = 0.5
-        n_ahead = round(lookahead_s * RATE_HZ / hop_samples)
+        # Whole hops, of which less would be no look ahead at all; the tolerance is for what floats round to.
+        n_ahead = math.ceil(lookahead_s * RATE_HZ / hop_samples - 1e-6)
         return cls(belief, (), n_ahead, lengths, 0, Phase.NONE, 0, Phase.NONE)
 
     def check_restored(self, fresh: Self) -> None:

@@ -159,6 +159,9 @@ def run(
                 with source:
                     if controls.is_quitting:
                         break
+                    if onlooker.brings_sound:
+                        # Of moments before this session, which has its own time.
+                        controls.take_marks()
                     number = len(sessions) + 1 if onlooker.brings_sound else None
                     facts = _facts(source, config, pack, choice, number)
                     # Written first, then shown: a crash between the two loses nothing that was seen.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.backend import Engine
-from engines.contract import RATE_HZ
+from engines.contract import RATE_HZ, WINDOW_SAMPLES
 from engines.ensemble import fuse, fuse_presence
 from engines.errors import ConfigError
 from engines.fallback import Notifying
@@ -108,7 +108,7 @@ class Pipeline:
         self._decision = decision.DecisionState.initial(settings.decision, hop_samples, settings.lookahead_s)
         self._evidence = Evidence.of(manifest.emission, settings.decision, self._decision)
         # Public, because only the session learns of gaps of the sound.
-        self.breaths = BreathCounter(settings.breathing)
+        self.breaths = BreathCounter(settings.breathing, WINDOW_SAMPLES)
 
     @property
     def heard_samples(self) -> int:

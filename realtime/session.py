@@ -220,6 +220,10 @@ class Session:
         at_start = [
             event for event in events if isinstance(event, Gap) or event.condition is Condition.STALLED
         ]
+        if any(isinstance(event, Gap) for event in at_start):
+            # What the resampler still held lies before the gap.
+            for step in self._pipeline.finish():
+                self._pass_on(step)
         self._report(at_start)
         for step in self._pipeline.push(block):
             self._pass_on(step)

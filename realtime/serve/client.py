@@ -108,7 +108,9 @@ class Client:
                     self._obey(received.data)
             except (BreathError, msgspec.MsgspecError) as error:
                 self._tell("refused", str(error))
-                self._stop()
+                # A message that is not understood says nothing about the sound.
+                if received.type is WSMsgType.BINARY:
+                    self._stop()
 
     def _hear(self, content: bytes) -> None:
         # What was under way when the microphone was refused or ended.

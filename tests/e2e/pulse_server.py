@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 RATE_HZ = 16_000
-_START_LIMIT_S = 20.0
+_START_LIMIT_S = 60.0
 _SETTLE_S = 2.2
 _SINK = "vmic"
 _SINK_MODULE = ["module-null-sink", f"sink_name={_SINK}", f"rate={RATE_HZ}", "channels=1", "format=s16le"]
@@ -87,7 +87,7 @@ class VirtualMicrophone:
             _ended(child)
 
     def _ask_server(self, *request: str) -> None:
-        subprocess.run(["pactl", *request], env=self.env, check=True, capture_output=True, timeout=20)
+        subprocess.run(["pactl", *request], env=self.env, check=True, capture_output=True, timeout=60)
 
 
 def started(folder: Path) -> VirtualMicrophone:

@@ -87,21 +87,27 @@ def breathing_wav(tmp_path_factory):
     return path
 
 
-def assert_one_gap(heard, reasons):
+def the_gap(heard):
+    """The one that was meant: a busy machine may make others."""
     (gap,) = (gap for gap in heard.seen("gap") if gap["reason"] != "this machine was too busy")
+    return gap
+
+
+def assert_one_gap(heard, reasons):
+    gap = the_gap(heard)
     assert gap["reason"] in reasons
     assert not [time_s for time_s in heard.times_s if gap["from_s"] < time_s < gap["to_s"]]
     # What was heard before never shares a window with what came after.
     assert min(time_s for time_s in heard.times_s if time_s >= gap["to_s"]) >= gap["to_s"] + 1.0 - 1e-3
-    (begin,), (end,) = heard.stalls("begins"), heard.stalls("ends")
-    assert begin["time_s"] <= end["time_s"] == pytest.approx(gap["to_s"], abs=1e-3)
+    (end,) = (end for end in heard.stalls("ends") if end["time_s"] == pytest.approx(gap["to_s"], abs=1e-3))
+    assert [begin for begin in heard.stalls("begins") if begin["time_s"] <= end["time_s"]]
     assert end["value"] == pytest.approx(gap["to_s"] - gap["from_s"], abs=1e-3)
     return gap
 
 
 def test_a_source_that_goes_and_comes_back_is_a_gap(virtual_microphone, listening, breathing_wav):
     virtual_microphone.play(breathing_wav)
-    heard = listening("--seconds", 9)
+    heard = listening("--seconds", 20)
     heard.until(lambda: len(heard.times_s) > 12)
     unplugged_at = time.monotonic()
     virtual_microphone.unplug_source()
@@ -113,7 +119,7 @@ def test_a_source_that_goes_and_comes_back_is_a_gap(virtual_microphone, listenin
     assert heard.exit_code() == 0, heard.said
     gap = assert_one_gap(heard, {"device lost"})
     assert gap["to_s"] - gap["from_s"] > 0.9 * away_s
-    assert heard.times_s[-1] == pytest.approx(9.0, abs=0.11)
+    assert heard.times_s[-1] == pytest.approx(20.0, abs=0.11)
     assert "'pulse' is heard again" in heard.said
     assert "Expression" not in heard.said
     assert "ALSA" not in heard.said
@@ -125,8 +131,7 @@ def test_a_session_ends_in_time_although_the_source_never_comes_back(virtual_mic
     heard.until(lambda: len(heard.times_s) > 5)
     virtual_microphone.unplug_source()
     assert heard.exit_code() == 0, heard.said
-    (gap,) = heard.seen("gap")
-    assert gap["to_s"] == pytest.approx(5.0, abs=0.5)
+    assert the_gap(heard)["to_s"] == pytest.approx(5.0, abs=0.5)
     assert "heard 5." in heard.said
 
 
@@ -136,7 +141,7 @@ def test_patience_has_an_end(virtual_microphone, listening):
     virtual_microphone.unplug_source()
     assert heard.exit_code() == 3, heard.said
     assert "did not come back within 2 s" in heard.said.splitlines()[-1]
-    (gap,) = heard.seen("gap")
+    gap = the_gap(heard)
     assert gap["to_s"] - gap["from_s"] == pytest.approx(2.0, abs=1.0)
 
 
@@ -149,5 +154,5 @@ def test_a_stuck_sound_server_holds_nothing_up(virtual_microphone, listening):
     heard.until(lambda: heard.stalls("ends"))
     virtual_microphone.freeze()
     assert heard.exit_code() == 0, heard.said
-    assert len(heard.stalls("begins")) == 2
+    assert len(heard.stalls("begins")) >= 2
     assert {gap["reason"] for gap in heard.seen("gap")} <= {"device lost", "this machine was too busy"}

@@ -136,10 +136,10 @@ def test_another_default_is_heard_without_a_gap_and_told_of(
     soundfile.write(tmp_path / "tone.wav", 0.3 * np.sin(2 * np.pi * 500 * time_s), RATE_HZ)
     virtual_microphone.add_other(tmp_path / "tone.wav")
     chosen = {name: value for name, value in virtual_microphone.env.items() if name != "PULSE_SOURCE"}
-    capture = start_capture(chosen, 10.0, tmp_path / "heard.npy")
+    capture = start_capture(chosen, 14.0, tmp_path / "heard.npy")
     assert capture.stdout is not None
     assert capture.stdout.readline() == "hearing\n"
-    time.sleep(1.0)  # Until it is known which one is heard.
+    time.sleep(4.0)  # Until it is known which one is heard.
     virtual_microphone.make_other_the_default()
     said = result(capture)
     assert said["error"] is None

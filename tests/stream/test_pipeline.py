@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from engines.errors import ConfigError
 from engines.pack import load_pack
 from realtime.demo import DemoSource
 from realtime.engine import open_engine
-from realtime.events import Phase
+from realtime.events import Gap, Phase
 from realtime.pacing import WallClock
 from realtime.pipeline import Pipeline, PipelineSettings
 from realtime.session import Session
@@ -180,3 +181,34 @@ def test_a_session_closes_its_sinks_also_when_the_engine_fails(pack, engine, bre
     summary = Session(fresh, Pipeline(fresh, engine, pack.manifest, PipelineSettings()), [sink], 3.0).run()
     assert summary.heard_s == pytest.approx(3.0, abs=0.03)
     assert summary.n_windows == 21
+
+
+@pytest.mark.parametrize("rate_hz", [16_000, 44_100, 48_000])
+def test_what_was_heard_before_a_gap_is_told_before_it(pack, engine, breathing, rate_hz):
+    """Also what a resampler still holds when the gap is noticed."""
+    told = []
+
+    class Ears:
+        def show(self, step, status):
+            told.append(step.frame.end_sample)
+
+        def report(self, event):
+            if isinstance(event, Gap):
+                told.append((event.from_sample, event.to_sample))
+
+        def notice(self, text):
+            pass
+
+        def close(self):
+            pass
+
+    source = ArraySource(soxr.resample(breathing, RATE_HZ, rate_hz), rate_hz)
+    stretch = np.concatenate([block.samples for block in source.blocks()])
+    session = Session(source, Pipeline(source, engine, pack.manifest, PipelineSettings()), [Ears()])
+    lost_from, lost_to = round(2.2 * rate_hz), round(2.8 * rate_hz)
+    session.hear(Block(0, stretch[:lost_from]))
+    session.hear(Block(lost_to, stretch[lost_to:]))
+    (at,) = (i for i, said in enumerate(told) if isinstance(said, tuple))
+    assert told[at - 1] == round(2.2 * RATE_HZ)
+    assert told[at] == pytest.approx((2.2 * RATE_HZ, 2.8 * RATE_HZ), abs=1)
+    assert told[at + 1] == pytest.approx(3.8 * RATE_HZ, abs=1)

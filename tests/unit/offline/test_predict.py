@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from click.testing import CliRunner
 
 from engines.ensemble import fuse
 from engines.errors import AudioFileError, ConfigError, OutputError
 from engines.manifest import SplitDays
 from engines.onnx_backend import OnnxEngine
-from offline.output import open_output
+from offline.cli import main
+from offline.output import check_replaceable, open_output
 from offline.predict import Prediction, find_sounds, infer_files, predict, write_predictions
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -139,3 +141,41 @@ def test_the_toy_pack_agrees_with_the_toy_engine(clips, toy_pack, loudness_engin
     with OnnxEngine(toy_pack, 1) as engine:
         logits = infer_files(engine, paths)
     np.testing.assert_allclose(logits, infer_files(loudness_engine, paths), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("a.wav", b"RIFF\x24\x00\x00\x00WAVEfmt ", "a sound"),
+        ("b.json", b"fLaC\x00\x00\x00\x22", "a sound"),
+        ("c.csv", b"ID,Target\nx,E\n", "labels"),
+        ("d.csv", b"file_name,label,day\nx.wav,E,1\n", "labels"),
+        ("e.json", b"start_s,end_s,phase\n0,1,inhale\n", "labels"),
+        ("f.txt", b"0.1\t0.9\tinhale\n", "labels"),
+    ],
+)
+def test_sounds_and_labels_are_not_replaced_by_results(tmp_path, name, content, what):
+    target = tmp_path / name
+    target.write_bytes(content)
+    with pytest.raises(ConfigError, match=f"{name} holds {what}"):
+        check_replaceable(target)
+    assert target.read_bytes() == content
+
+
+def test_results_are_replaced_by_results(tmp_path):
+    target = tmp_path / "out.csv"
+    check_replaceable(target)
+    target.write_text("file,prob_exhale,label\n")
+    check_replaceable(target)
+    target.write_text("ID,Target\n")
+    check_replaceable(target, own_header="ID,Target")
+
+
+def test_predicting_does_not_replace_what_it_hears(clip_folder, toy_pack):
+    (sound, *_) = sorted(clip_folder.rglob("*.wav"))
+    before = sound.read_bytes()
+    arguments = ["predict", "--pack", toy_pack, "--csv", sound, sound]
+    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert done.exit_code == ConfigError.exit_code
+    assert "holds a sound" in done.stderr
+    assert sound.read_bytes() == before

@@ -242,3 +242,21 @@ def test_whatever_is_heard_the_rows_make_sense(story):
     pauses = [row for row in found if isinstance(row, Apnoea)]
     assert [pause.is_beginning for pause in pauses] == [i % 2 == 0 for i in range(len(pauses))]
     assert all(pause.duration_s >= SETTINGS.apnoea_s for pause in pauses if pause.is_beginning)
+
+
+def test_an_inhalation_under_way_at_the_first_answer_makes_no_breath():
+    counter = BreathCounter(SETTINGS, blind_samples=RATE_HZ)
+
+    def onsets_s(*said):
+        found = counter.push(*(change(*event) if isinstance(event, tuple) else event for event in said))
+        return [row.inhale_onset_sample / RATE_HZ for row in found if isinstance(row, Breath)]
+
+    assert onsets_s((IN, 1.0), (OUT, 2.0), (IN, 4.0), (OUT, 5.0)) == []
+    assert onsets_s((IN, 7.0)) == [4.0]
+    assert onsets_s(Gap(at(8), at(9), "lost"), (IN, 9.5), (OUT, 10.5), (IN, 12.0)) == []
+    assert onsets_s((OUT, 13.0), (IN, 14.0)) == [12.0]
+
+
+def test_the_end_of_a_long_pause_is_not_before_it_was_told():
+    told = rows((IN, 2.0), (NONE, 3.0), frame(6.0), (IN, 5.8), settings=BreathSettings(apnoea_s=3.0))
+    assert told == (Apnoea(True, at(3), at(6)), Apnoea(False, at(3), at(6)))

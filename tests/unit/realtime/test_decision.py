@@ -354,3 +354,10 @@ def test_a_saved_state_goes_on_alike():
         restored = value_from_builtins(DecisionState, json.loads(text))
         _, rest = heard(evidence[at + 1 :], LEARNING, state=restored, first=states[at].end_sample + HOP)
         assert rest == decisions[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("lookahead_s", "hop_s", "n_ahead"), [(0.1, 0.2, 1), (0.5, 1.0, 1), (0.3, 0.1, 3), (0, 1, 0)]
+)
+def test_lookahead_is_never_less_than_was_asked_for(lookahead_s, hop_s, n_ahead):
+    assert DecisionState.initial(SETTINGS, round(hop_s * RATE_HZ), lookahead_s).n_ahead == n_ahead

@@ -126,7 +126,7 @@ def test_a_reader_that_is_stuck_holds_nothing_up(tmp_path, what):
     os.set_blocking(theirs, True)
     breaths = tmp_path / "breaths.csv"
     process = subprocess.Popen(
-        [sys.executable, "-m", "realtime.cli", "demo", "--seconds", "8", "--breaths", breaths]
+        [sys.executable, "-m", "realtime.cli", "demo", "--seconds", "12", "--breaths", breaths]
         + ([what, "-"] if what else []),
         cwd=PROJECT,
         stdout=theirs,
@@ -135,7 +135,7 @@ def test_a_reader_that_is_stuck_holds_nothing_up(tmp_path, what):
     os.close(theirs)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0
-    assert b"demo: heard 8.0 s" in err
+    assert b"demo: heard 12.0 s" in err
     assert b"standard output: 1 line left out so far, because its reader is too slow" in err
     assert len(breaths.read_text().splitlines()) > 1
     os.set_blocking(ours, False)
@@ -238,7 +238,7 @@ def test_keys_mark_pause_mute_and_quit_and_the_terminal_is_given_back(tmp_path):
         os.write(ours, key.encode())
         assert shown in _read_until(ours, shown)
     # The display knows of the pause before the next block of sound is there to be left out.
-    time.sleep(2)
+    time.sleep(4)
     os.write(ours, b"p")
     _wait_for(lambda: '"reason":"paused"' in events.read_text())
     os.write(ours, b"q")

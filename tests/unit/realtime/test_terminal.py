@@ -238,8 +238,9 @@ def test_each_step_that_was_drawn_is_told_once():
     sink.show(step, STATUS)
     _wait_for_redraws(screen, 1)
     # Something else on the screen changes: it is drawn again, with the same step.
+    n_before = screen.n_redraws
     sink.notice("something")
-    _wait_for_redraws(screen, screen.n_redraws + 1)
+    _wait_for_redraws(screen, n_before + 1)
     screen.close()
     (shown,) = sink.take_shown()
     assert (shown.captured_s, shown.decided_s) == (1.0, 2.0)

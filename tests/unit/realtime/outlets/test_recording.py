@@ -220,6 +220,21 @@ def test_labels_leave_out_what_nobody_heard_and_never_overlap(tmp_path):
     )
 
 
+def test_a_phase_from_before_a_gap_is_labelled_again_once_it_has_been_heard(tmp_path):
+    """The first window after a gap is complete a second later; until then nothing says that it goes on."""
+    for name, lasts, labelled in (("on", 70_000, [(64_000, 70_000)]), ("over", 60_000, [])):
+        path = tmp_path / f"{name}.wav"
+        sink = RecordingSink(path)
+        sink.hear(piece(0, noise(16_000)))
+        sink.show(began(Phase.INHALE, 4_000), STATUS)
+        sink.report(Gap(16_000, 48_000, "device lost"))
+        sink.hear(piece(48_000, noise(32_000)))
+        sink.show(began(Phase.NONE, lasts), STATUS)
+        sink.close()
+        intervals = [PhaseInterval(start, end, Phase.INHALE) for start, end in [(4_000, 16_000), *labelled]]
+        assert read_labels(path.with_suffix(".csv")) == tuple(intervals)
+
+
 @pytest.mark.parametrize("suffix", [".wav", ".txt", ".csv"])
 def test_nothing_is_ever_overwritten(tmp_path, suffix):
     other = tmp_path / f"night{suffix}"

@@ -361,3 +361,25 @@ def test_a_port_that_is_taken_and_an_address_that_is_none(serving):
 def test_the_printed_address_holds_the_token(guarded):
     assert guarded.server.url == f"{guarded.base}/?token={TOKEN}"
     assert guarded.server.is_for_this_machine_only
+
+
+def test_a_message_that_is_not_understood_leaves_the_microphone_open():
+    desk = Desk()
+    made = Serving(desk=desk)
+    with made.server:
+
+        async def visit(client):
+            async with client.ws_connect(f"{made.base}/ws") as ws:
+                states = []
+                for message in (
+                    {"type": "microphone_open", "rate_hz": 48000, "format": "int16"},
+                    {"type": "ping"},
+                ):
+                    await ws.send_json(message)
+                    states.append((await until(ws, "microphone"))["state"])
+                await ws.send_bytes(b"\0\0" * 480)
+                await ws.send_json({"type": "microphone_close"})
+                return [*states, (await until(ws, "microphone"))["state"]]
+
+        assert made.run(visit) == ["open", "refused", "closed"]
+        assert sum(len(block.samples) for block in next(desk.sources()).blocks()) == 480
