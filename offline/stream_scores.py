@@ -33,7 +33,7 @@ RULES = {
     "onset_early_s": EARLY_S,
     "onset_late_s": LATE_S,
     "long_pause_s": LONG_PAUSE_S,
-    # 1: from the first inhalation shown to the last; 2: of the complete breaths; 3: without the one shown whose
+    # 1: from the first inhalation shown to the last; 2: of the complete breaths; 3: without one whose
     # inhalation was under way at the first answer.
     "rate_definition": 3,
 }
