@@ -64,6 +64,10 @@ class Detector:
         settings: Mapping[str, object] | None = None,
         config_file: str | PathLike[str] | None = None,
     ) -> None:
+        if not isinstance(pack, str | PathLike):
+            raise ConfigError(f"pack must be a folder or the name of a shipped pack, not {pack!r}")
+        if settings is not None and not isinstance(settings, Mapping):
+            raise ConfigError(f"settings must be a dictionary by dotted names, not {settings!r}")
         # A path is always that of a folder, also if it reads like the name of a shipped pack.
         location = pack if isinstance(pack, str) else str(path_from_text(pack).absolute())
         wanted: dict[str, object] = {
@@ -153,6 +157,8 @@ class Detector:
         """
         from realtime.files import FileSource
 
+        if pace is not None:
+            _check_number("pace", pace)
         block_samples = self._config.block_samples
         return self._listening(FileSource(path, block_samples=block_samples, pace=pace), seconds, with_frames)
 
@@ -178,8 +184,10 @@ class Detector:
         from realtime.demo import DemoSource
 
         _check_seconds(seconds)
-        if seed < 0:
-            raise ConfigError(f"seed must be 0 or more, not {seed}")
+        if pace is not None:
+            _check_number("pace", pace)
+        if not isinstance(_plain(seed), int) or seed < 0:
+            raise ConfigError(f"seed must be a whole number, 0 or more, not {seed!r}")
         return self._listening(DemoSource(seconds, seed=seed, pace=pace), None, with_frames)
 
     def stream(self, rate_hz: int, n_channels: int = 1, *, with_frames: bool = False) -> Stream:
@@ -212,6 +220,8 @@ class Detector:
         """
         if not isinstance(kind, type):
             raise ConfigError(f"on() takes the class to be called back with, such as Breath, not {kind!r}")
+        if not callable(callback):
+            raise ConfigError(f"on() takes a function to call back, not {callback!r}")
         entry = (kind, callback)
         self._callbacks.append(entry)
 
@@ -252,8 +262,16 @@ class Detector:
 
 
 def _check_seconds(seconds: float | None) -> None:
-    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+    if seconds is None:
+        return
+    _check_number("seconds", seconds)
+    if not (math.isfinite(seconds) and seconds > 0):
         raise ConfigError(f"seconds must be a number above 0, or None, not {seconds}")
+
+
+def _check_number(name: str, value: object) -> None:
+    if not isinstance(_plain(value), int | float):
+        raise ConfigError(f"{name} must be a number, not {value!r}")
 
 
 def _plain(value: object) -> object:

@@ -158,7 +158,7 @@ def _second_heard(state: HealthState) -> tuple[HealthState, list[Event]]:
     samples = np.concatenate(state._pieces)
     mono = mono_from_samples(samples, state.channel)
     heard = samples if state.channel is None else samples[:, state.channel : state.channel + 1]
-    readings = _levels(heard) | {Condition.OVERRUNS: float(state._n_lost)}
+    readings = _levels(heard, mono) | {Condition.OVERRUNS: float(state._n_lost)}
     if state._before is not None:
         both = np.concatenate([state._before, mono])
         readings[Condition.HUM_50_HZ] = hum_from_sound(both, state.rate_hz, 50.0)
@@ -171,11 +171,14 @@ def _second_heard(state: HealthState) -> tuple[HealthState, list[Event]]:
     return state, events
 
 
-def _levels(samples: NDArray[np.float32]) -> dict[Condition, float]:
-    """Readings of (n, channels) float32, each from the channel where it is highest."""
+def _levels(samples: NDArray[np.float32], mono: NDArray[np.float32]) -> dict[Condition, float]:
+    """Readings of (n, channels) float32, each from the channel where it is highest.
+
+    The level is that of what is heard, (n,) float32: channels of opposite sign are silence together.
+    """
     means = samples.mean(axis=0, dtype=np.float64)
-    loudest = float(samples.std(axis=0, dtype=np.float64).max())
-    level_dbfs = 20 * math.log10(loudest) if loudest > 0 else SILENCE_DBFS
+    level = float(mono.std(dtype=np.float64))
+    level_dbfs = 20 * math.log10(level) if level > 0 else SILENCE_DBFS
     return {
         Condition.CLIPPING: 100 * float((np.abs(samples) >= FULL_SCALE).mean(axis=0).max()),
         Condition.TOO_QUIET: max(SILENCE_DBFS, level_dbfs),

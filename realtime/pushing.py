@@ -235,8 +235,13 @@ def _table_from_samples(samples: NDArray[Any], n_channels: int) -> NDArray[np.fl
     Raises:
         ConfigError: it is no sound.
     """
-    array = np.asarray(samples)
-    is_integer = array.dtype in _INTEGERS
+    try:
+        array = np.asarray(samples)
+    except ValueError as error:
+        raise ConfigError(
+            f"this is no sound ({error}); give an array of shape (n,) or (n, channels)"
+        ) from error
+    is_integer = array.dtype.newbyteorder("=") in _INTEGERS
     table = array[:, np.newaxis] if array.ndim == 1 else array
     if table.ndim != 2 or not (is_integer or np.issubdtype(array.dtype, np.floating)):
         raise ConfigError(

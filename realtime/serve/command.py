@@ -33,6 +33,11 @@ def run_server(config: LiveConfig, options: ServeOptions) -> None:
             "serve needs aiohttp, which is not installed: pip install 'breath[serve]'"
         ) from error
 
+    if options.source not in (MICROPHONE, BROWSER, DEMO):
+        from realtime.files import FileSource
+
+        # Nobody should be given an address that shows a file which cannot be heard.
+        FileSource(options.source).close()
     doorkeeper = doorkeeper_for(options.host, options.token, options.allowed_hosts)
     desk = Desk() if options.source == BROWSER else None
     listens_to = _words_for(options.source)

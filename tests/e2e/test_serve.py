@@ -160,4 +160,5 @@ def test_what_cannot_be_served(arguments, code, said):
     )  # fmt: skip
     assert done.returncode == code, done.stderr
     assert said in done.stderr
+    assert "http://" not in done.stderr or code == 4
     assert "Traceback" not in done.stderr

@@ -128,7 +128,9 @@ def test_integers_are_full_scale_at_their_range(detector, breathing):
     as_int16 = np.round(breathing * 32768).astype(np.int16)
     as_floats = as_int16.astype(np.float64) / 32768
     one, other = (detector.stream(16_000, with_frames=True) for _ in range(2))
-    assert one.push(as_int16) == other.push(as_floats)
+    said = one.push(as_int16)
+    assert said == other.push(as_floats)
+    assert said == detector.stream(16_000, with_frames=True).push(as_int16.astype(">i2"))
 
 
 def test_lost_samples_are_a_gap_in_the_time_of_the_stream(detector, breathing):
@@ -177,8 +179,21 @@ def test_settings_may_be_numbers_of_numpy(tiny_pack):
 def test_seeds_and_kinds_that_cannot_be_are_refused(detector):
     with pytest.raises(ConfigError, match="seed"):
         detector.demo(seed=-1)
+    with pytest.raises(ConfigError, match="seed must be a whole number"):
+        detector.demo(seed=1.5)
     with pytest.raises(ConfigError, match="takes the class"):
         detector.on("Breath", print)
+    with pytest.raises(ConfigError, match="takes a function"):
+        detector.on(Frame, None)
+
+
+@pytest.mark.parametrize("name", ["seconds", "pace"])
+def test_texts_are_no_numbers(detector, tmp_path, name):
+    soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
+    with pytest.raises(ConfigError, match=f"{name} must be a number, not '3'"):
+        detector.file(tmp_path / "a.wav", **{name: "3"})
+    with pytest.raises(ConfigError, match=f"{name} must be a number, not '3'"):
+        detector.demo(**{name: "3"})
 
 
 @pytest.mark.parametrize(
@@ -188,6 +203,7 @@ def test_seeds_and_kinds_that_cannot_be_are_refused(detector):
         (np.zeros(10, np.uint8), "is no sound"),
         (np.zeros((2, 2, 2)), "is no sound"),
         (np.zeros((10, 2)), "have 2 channels, the stream has 1"),
+        ([[1.0], [1.0, 2.0]], "is no sound"),
     ],
 )
 def test_what_is_no_sound_is_refused(detector, array, words):
@@ -322,6 +338,8 @@ def test_a_recording_that_is_cut_off_is_a_warning(detector, recording, tmp_path,
         ({"engine": "tpu"}, ConfigError, "engine must be one of auto"),
         ({"settings": {"presence.gate_dbfz": -50}}, ConfigError, "did you mean"),
         ({"pack": "nowhere"}, PackError, "no model pack at nowhere"),
+        ({"pack": None}, ConfigError, "pack must be a folder"),
+        ({"settings": ["hop_s"]}, ConfigError, "settings must be a dictionary"),
         ({"config_file": "nowhere.toml"}, ConfigError, "nowhere.toml cannot be read"),
     ],
 )

@@ -138,6 +138,13 @@ def test_silence_is_a_muted_microphone_and_a_faint_sound_too_quiet():
     assert "too quiet (-80 dB)" in sentence_from_health(faint)
 
 
+def test_channels_that_cancel_are_silence():
+    both = np.stack([noise(12), -noise(12)], axis=1)
+    (told,) = heard(both)[1]
+    assert (told.condition, told.value) == (Condition.TOO_QUIET, -120.0)
+    assert heard(both, channel=0)[1] == []
+
+
 def test_a_rest_between_breaths_is_not_too_quiet():
     sound = np.concatenate([noise(3), np.zeros(7 * RATE_HZ), noise(3), np.zeros(7 * RATE_HZ)])
     assert heard(sound)[1] == []
