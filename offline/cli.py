@@ -205,7 +205,7 @@ def predict(
     from offline.output import check_replaceable, open_output
     from realtime.engine import open_engine
 
-    check_replaceable(csv_path, own_header="ID,Target" if kaggle else "")
+    check_replaceable(csv_path, own_columns=("id", "target") if kaggle else ())
     loaded = load_pack(pack_for_clips(pack))
     paths, problems = prediction.find_sounds(places, skip_bad=skip_bad)
     for problem in problems:

@@ -3,26 +3,26 @@
 import io
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from engines.errors import ConfigError, OutputError
+from offline.table import clip_columns
 from realtime.labels import are_labels
 
 STANDARD_OUTPUT = Path("-")
 
 _SOUNDS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM", b"ID3")
-_CLIP_TABLES = ("ID,Target", "file_name,label")
 
 
-def check_replaceable(target: Path, *, own_header: str = "") -> None:
+def check_replaceable(target: Path, *, own_columns: Sequence[str] = ()) -> None:
     """Refuse to put a result in the place of a sound, or of labels that somebody may have made by hand.
 
     Args:
         target: of a result.
-        own_header: first line of the results themselves, which may be replaced.
+        own_columns: of the results themselves, if they look like a table of clips; such may be replaced.
 
     Raises:
         ConfigError: `target` is such a file.
@@ -31,14 +31,12 @@ def check_replaceable(target: Path, *, own_header: str = "") -> None:
         return
     try:
         with target.open("rb") as file:
-            start = file.read(1024)
+            is_sound = file.read(max(map(len, _SOUNDS))).startswith(_SOUNDS)
     except OSError:
         # That it cannot be written either is said where it is written.
         return
-    header = start.decode("utf-8-sig", errors="replace").partition("\n")[0].strip()
-    is_clip_table = header.startswith(_CLIP_TABLES) and header != own_header
-    if start.startswith(_SOUNDS) or is_clip_table or are_labels(target):
-        what = "a sound" if start.startswith(_SOUNDS) else "labels"
+    if is_sound or are_labels(target) or clip_columns(target) not in ([], list(own_columns)):
+        what = "a sound" if is_sound else "labels"
         raise ConfigError(f"{target} holds {what}; name another file, so that nothing is lost")
 
 

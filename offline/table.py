@@ -55,6 +55,15 @@ def find_table(source: Path) -> Path:
     return tables[0]
 
 
+def clip_columns(path: Path) -> list[str]:
+    """The columns of a file, in small letters, if it is a table of clips; of any other file, none."""
+    try:
+        header = _header(path)
+    except LabelsError:
+        return []
+    return header if _form_of(header) else []
+
+
 def read_rows(table: Path) -> Iterator[Row]:
     """The rows of a table that `find_table` found; empty lines are passed over.
 

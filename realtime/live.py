@@ -87,11 +87,13 @@ def replay(config: LiveConfig, paths: Sequence[str], onlooker: Onlooker | None =
         for path in paths:
             if _is_same_file(target, path):
                 raise ConfigError(f"{target} is one of the recordings; writing there would destroy it")
-            labels = files_of_recording(path_from_text(path))[1:]
+            sound = path_from_text(path)
+            # What has no name, such as this folder, is refused when it is opened.
+            labels = files_of_recording(sound)[1:] if sound.name else ()
             if any(_is_same_file(target, str(file)) and are_labels(file) for file in labels):
                 raise ConfigError(
                     f"{target} holds the labels of the recording {path}; name another file, such as "
-                    f"{path_from_text(path).stem}-frames.csv"
+                    f"{sound.stem}-frames.csv"
                 )
     run(config, _recordings(config, paths), paths, onlooker=onlooker)
 

@@ -146,9 +146,10 @@ class Session:
         """Sound is missing up to `to_sample`, at the source's rate, and what follows has not come yet.
 
         Raises:
-            OutputError: see `run`.
+            EngineError, OutputError: see `run`.
         """
         self._health, gap = health.skipped(self._health, to_sample, reason)
+        self._answer_rest()
         self._report([gap])
 
     def finish(self, *, is_cut_short: bool = False) -> None:
@@ -158,8 +159,7 @@ class Session:
             EngineError, OutputError: see `run`.
         """
         if not is_cut_short:
-            for step in self._pipeline.finish():
-                self._pass_on(step)
+            self._answer_rest()
         self._report(health.finish(self._health))
 
     def _hear(self) -> None:
@@ -221,13 +221,16 @@ class Session:
             event for event in events if isinstance(event, Gap) or event.condition is Condition.STALLED
         ]
         if any(isinstance(event, Gap) for event in at_start):
-            # What the resampler still held lies before the gap.
-            for step in self._pipeline.finish():
-                self._pass_on(step)
+            self._answer_rest()
         self._report(at_start)
         for step in self._pipeline.push(block):
             self._pass_on(step)
         self._report(event for event in events if event not in at_start)
+
+    def _answer_rest(self) -> None:
+        """What the resampler still holds lies before a gap, or the end."""
+        for step in self._pipeline.finish():
+            self._pass_on(step)
 
     def _pass_on(self, step: Step) -> None:
         self._n_windows += 1

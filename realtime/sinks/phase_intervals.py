@@ -15,7 +15,8 @@ class IntervalState:
     Attributes:
         phase: shown now.
         start_sample: where it began, or where the sound came back during it; index at 16 kHz.
-        known_from: after a gap, where the first window ends: before that nothing says that it goes on.
+        known_from: the same, but after a gap where the first window ends: before that nothing says that it
+            goes on.
     """
 
     phase: Phase = Phase.NONE
@@ -50,7 +51,6 @@ def interrupted(
 
 def finish(state: IntervalState, end_sample: int) -> list[PhaseInterval]:
     """The session ends at `end_sample`: the last interval, unless it is empty or no breath."""
-    start_sample = max(state.start_sample, state.known_from)
-    if state.phase is Phase.NONE or end_sample <= start_sample:
+    if state.phase is Phase.NONE or end_sample <= state.known_from:
         return []
-    return [PhaseInterval(start_sample, end_sample, state.phase)]
+    return [PhaseInterval(state.known_from, end_sample, state.phase)]

@@ -37,9 +37,7 @@ def recording_path(target: str, at: datetime.datetime) -> Path:
 
 
 def files_of_recording(path: Path) -> tuple[Path, Path, Path]:
-    """The sound, the labels for Audacity, and the labels as CSV; of what has no name, it itself, thrice."""
-    if not path.name:
-        return path, path, path
+    """The sound, the labels for Audacity, and the labels as CSV; `path` has a name."""
     audacity, table = (path.with_suffix(suffix) for suffix in _LABEL_SUFFIXES)
     return path, audacity, table
 

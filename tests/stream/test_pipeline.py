@@ -183,8 +183,9 @@ def test_a_session_closes_its_sinks_also_when_the_engine_fails(pack, engine, bre
     assert summary.n_windows == 21
 
 
+@pytest.mark.parametrize("is_skipped", [False, True])
 @pytest.mark.parametrize("rate_hz", [16_000, 44_100, 48_000])
-def test_what_was_heard_before_a_gap_is_told_before_it(pack, engine, breathing, rate_hz):
+def test_what_was_heard_before_a_gap_is_told_before_it(pack, engine, breathing, rate_hz, is_skipped):
     """Also what a resampler still holds when the gap is noticed."""
     told = []
 
@@ -207,6 +208,8 @@ def test_what_was_heard_before_a_gap_is_told_before_it(pack, engine, breathing, 
     session = Session(source, Pipeline(source, engine, pack.manifest, PipelineSettings()), [Ears()])
     lost_from, lost_to = round(2.2 * rate_hz), round(2.8 * rate_hz)
     session.hear(Block(0, stretch[:lost_from]))
+    if is_skipped:
+        session.skip(lost_to, "lost")
     session.hear(Block(lost_to, stretch[lost_to:]))
     (at,) = (i for i, said in enumerate(told) if isinstance(said, tuple))
     assert told[at - 1] == round(2.2 * RATE_HZ)

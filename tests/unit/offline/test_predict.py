@@ -168,7 +168,7 @@ def test_results_are_replaced_by_results(tmp_path):
     target.write_text("file,prob_exhale,label\n")
     check_replaceable(target)
     target.write_text("ID,Target\n")
-    check_replaceable(target, own_header="ID,Target")
+    check_replaceable(target, own_columns=("id", "target"))
 
 
 def test_predicting_does_not_replace_what_it_hears(clip_folder, toy_pack):
