@@ -75,6 +75,21 @@ class OnnxEngine:
         self.close()
 
 
+def import_onnxruntime() -> Any:
+    """The module `onnxruntime`; it is imported here and nowhere else.
+
+    Its builds report their use to Microsoft and keep an identifier of the user unless this variable is set
+    before they are loaded; a program that listens to a microphone must not talk to anybody unasked. Who sets
+    the variable themselves is obeyed.
+    """
+    import os
+
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
 def open_session(graph: Path | bytes, n_threads: int | None = None) -> Any:
     """An ONNX Runtime session on the CPU, chosen for a program that waits most of the time.
 
@@ -88,8 +103,7 @@ def open_session(graph: Path | bytes, n_threads: int | None = None) -> Any:
     """
     import os
 
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     name = graph if isinstance(graph, Path) else "the graph"
     if isinstance(graph, Path) and not graph.is_file():
         raise EngineMissingError(

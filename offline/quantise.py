@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engines.backend import Inference, inference_from_outputs
 from engines.ensemble import fuse, fuse_presence, sigmoid
 from engines.errors import ConfigError, EngineError, LabelsError
-from engines.onnx_backend import open_session
+from engines.onnx_backend import import_onnxruntime, open_session
 from engines.pack import Pack, check_destination, save_pack
 from offline.clips import ClipSet
 from offline.compose.negatives import Negatives
@@ -103,6 +103,7 @@ def int8_graph(graph: bytes, calibrating: Features) -> bytes:
             float16.
         calibrating: images (N, 9, 128, 63) and scalars (N, 39) that show which values occur.
     """
+    import_onnxruntime()
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

@@ -20,14 +20,14 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from engines.contract import WINDOW_SAMPLES
+from engines.onnx_backend import import_onnxruntime
 from engines.pack import load_pack
 from realtime.demo import DemoSource
 
 
 def kernel_times(graph: Path, feed: dict[str, np.ndarray], n_runs: int) -> dict[tuple[str, str], float]:
     """Median microseconds of each kernel, by (kind, name)."""
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.enable_profiling = True
@@ -108,8 +108,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--top", type=int, default=8)
     chosen = parser.parse_args()
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     pack = load_pack(chosen.pack)
     sound = np.concatenate([block.samples[:, 0] for block in DemoSource(3.0, pace=None).blocks()])
     feed = {"windows": sound[None, -WINDOW_SAMPLES:].astype(np.float32)}

@@ -78,11 +78,19 @@ def test_imports_point_the_way_of_the_arrows(file):
             assert package in MAY_IMPORT[file.parts[0]], f"{file} imports {module}"
 
 
+def importers_of(package):
+    return {file for file in FILES if any(name.split(".")[0] == package for name in modules_of(file))}
+
+
 def test_sounddevice_is_imported_in_one_place():
-    importers = {
-        str(file) for file in FILES if any(name.split(".")[0] == "sounddevice" for name in modules_of(file))
-    }
-    assert importers == {str(Path("realtime", "portaudio.py"))}
+    assert importers_of("sounddevice") == {Path("realtime", "portaudio.py")}
+
+
+def test_onnxruntime_is_prepared_wherever_it_is_imported():
+    importers = importers_of("onnxruntime")
+    assert Path("engines", "onnx_backend.py") in importers
+    for file in importers:
+        assert "import_onnxruntime()" in (PROJECT / file).read_text(encoding="utf-8"), file
 
 
 @pytest.mark.parametrize("package", ["torch", "torchaudio", "onnxruntime", "librosa", "matplotlib"])

@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -245,3 +246,32 @@ print(json.dumps({"name": choice.name, "shape": logits.shape, "refusal": refusal
     assert said["name"] == "onnxruntime"
     assert said["shape"] == [2, 2]
     assert "torch not installed; pip install 'breath[train]'" in said["refusal"]
+
+
+@pytest.mark.parametrize(("given", "left"), [(None, "1"), ("0", "0")])
+def test_onnx_runtime_reports_nothing_unless_asked_to(given, left, tmp_path):
+    """Its reports begin with an identifier in the user's cache folder."""
+    script = """
+import os, time
+from engines.onnx_backend import open_session
+from engines.pack import load_pack
+open_session(load_pack("default").graph_paths["cnn8"])
+time.sleep(1)
+print(os.environ["ORT_DISABLE_TELEMETRY"])
+"""
+    environment = dict(os.environ, XDG_CACHE_HOME=str(tmp_path / "cache"), HOME=str(tmp_path))
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    if given is not None:
+        environment["ORT_DISABLE_TELEMETRY"] = given
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ran.stdout.split() == [left], ran.stderr
+    if given is None:
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
