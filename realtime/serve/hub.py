@@ -123,8 +123,9 @@ class Hub:
         """
         if is_greeted:
             with self._lock:
-                session = self._picture.session
-            hello = {"event": "hello", "protocol": PROTOCOL, **self._about, "session": session}
+                # What is wrong may have begun before all that is kept.
+                now = {"session": self._picture.session, "health": dict(self._picture.health)}
+            hello = {"event": "hello", "protocol": PROTOCOL, **self._about, **now}
             kept = ",".join(message.text for message in self._history)
             outbox.put(Message(f'{text_from_content(hello)[:-1]},"history":[{kept}]}}'))
         self._outboxes.add(outbox)

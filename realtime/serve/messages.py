@@ -2,7 +2,8 @@
 
 Events have the forms of `realtime.wire`. Beside them there are, each an object with its kind as `event`:
 
-- `hello`: the first message; version, source, settings, and the events of this session so far;
+- `hello`: the first message; version, source, settings, what is wrong with the sound now, and the events of
+  this session so far;
 - `session`: a session `begins` (with its facts) or `ends`;
 - `frame`: one answer, see `frame_message`;
 - `advice`: what to do about a condition, in words;  `notice`: a warning in words;

@@ -9,6 +9,7 @@ import { startTheme } from "./theme.js";
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 15000;
+const SHORTEST_SILENCE_MS = 1000;
 
 const byId = (id) => document.getElementById(id);
 const panel = new Panel(byId);
@@ -24,6 +25,8 @@ let pauseMs = FIRST_PAUSE_MS;
 let isPaused = false;
 let hasEnded = false;
 let greeting = null;
+let session = null;
+let silence = 0;
 
 // The token leaves the address bar, and with it the history and what is copied from there.
 function takeToken() {
@@ -66,6 +69,7 @@ async function connect() {
   socket.onmessage = (received) => take(JSON.parse(received.data));
   socket.onclose = (closing) => {
     microphone?.stop();
+    rest();
     if (!hasEnded) again(closing.reason || "the connection was lost");
   };
 }
@@ -96,23 +100,30 @@ const takers = {
     charts.clear();
     charts.hopS = hello.settings.hop_s;
     byId("microphone").hidden = hello.source_kind !== "browser";
-    panel.facts(hello.session, hello);
+    session = hello.session;
+    panel.facts(session, hello);
     for (const past of hello.history) take(past, true);
+    // What is wrong may have begun before all of them.
+    panel.allWrong(hello.health);
   },
-  session(session, isPast) {
-    if (session.state === "begins") {
+  session(news, isPast) {
+    session = news.state === "begins" ? news : null;
+    if (session) {
       if (!isPast) panel.clear();
       charts.clear();
       charts.hopS = session.hop_s;
       panel.facts(session);
     } else {
       rest();
-      panel.note(`${session.source}: the session has ended`);
+      panel.note(`${news.source}: the session has ended`);
       panel.facts(null, greeting);
       if (!isPast) speaker.say("The session has ended.");
     }
   },
   frame(frame) {
+    clearTimeout(silence);
+    // Of a recording nothing is missed: it may wait.
+    if (session?.is_live) silence = setTimeout(rest, Math.max(SHORTEST_SILENCE_MS, 3000 * session.hop_s));
     if (isPaused) return;
     circle.show(frame.phase);
     charts.add(frame);
@@ -173,10 +184,12 @@ function take(message, isPast = false) {
   takers[message.event]?.(message, isPast);
 }
 
+// Nothing is heard any more: nobody should breathe along with what was.
 function rest() {
+  clearTimeout(silence);
   speaker.forget();
   circle.show("none");
-  panel.phase("none");
+  panel.unknown();
 }
 
 function setPause(isWanted) {

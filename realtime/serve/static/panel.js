@@ -25,10 +25,15 @@ export class Panel {
     this.byId("breaths").replaceChildren();
     this.byId("no-breaths").hidden = false;
     this.byId("log").replaceChildren();
-    for (const id of ["confidence", "rate", "ratio", "level"]) this.set(id, "–");
     for (const id of ["variability", "latency"]) this.set(id, "");
-    this.set("word", "–");
+    this.set("ratio", "–");
+    this.unknown();
     this.showHealth();
+  }
+
+  // What holds of now alone.
+  unknown() {
+    for (const id of ["word", "confidence", "rate", "level"]) this.set(id, "–");
   }
 
   set(id, text) {
@@ -51,12 +56,8 @@ export class Panel {
     }
   }
 
-  phase(phase) {
-    this.set("word", WORDS[phase]);
-  }
-
   frame(frame) {
-    this.phase(frame.phase);
+    this.set("word", WORDS[frame.phase]);
     this.set("confidence", frame.phase === "none" ? "–" : `${Math.round(100 * frame.confidence)} %`);
     this.set("rate", frame.rate_per_min === null ? "–" : frame.rate_per_min.toFixed(1));
     this.set("level", frame.level_dbfs.toFixed(0));
@@ -95,6 +96,12 @@ export class Panel {
   health(health) {
     if (health.state === "ends") this.wrong.delete(health.condition);
     else this.wrong.set(health.condition, CONDITIONS[health.condition] ?? health.condition);
+    this.showHealth();
+  }
+
+  // Every condition that is wrong now, with its advice.
+  allWrong(advice) {
+    this.wrong = new Map(Object.entries(advice));
     this.showHealth();
   }
 

@@ -228,6 +228,25 @@ def test_a_session_as_its_sink_tells_it():
     assert late[1] == {"event": "end", "reason": "over"}
 
 
+def test_what_is_wrong_is_told_to_who_comes_when_its_beginning_is_forgotten():
+    async def watch():
+        hub = Hub({})
+        hub.bind(asyncio.get_running_loop())
+        sink = HubSink(hub, FACTS)
+        sink.report(Health(Condition.CLIPPING, True, 16000, 2.0, "%"))
+        for number in range(500):
+            sink.report(Mark(number + 1, 16000))
+        await asyncio.sleep(0)
+        late = Outbox()
+        hub.join(late)
+        return json.loads((await late.take()).text)
+
+    hello = asyncio.run(watch())
+    assert {past["event"] for past in hello["history"]} == {"mark"}
+    assert list(hello["health"]) == ["clipping"]
+    assert "too loud" in hello["health"]["clipping"]
+
+
 @pytest.mark.parametrize(
     ("host", "origin", "is_ours"),
     [
