@@ -32,18 +32,34 @@ from realtime.stage_meters import text_from_stages
 
 
 def listen(config: LiveConfig, onlooker: Onlooker | None = None) -> None:
-    """Listen to the microphone; where there is none, and none was asked for, to the demo breather.
+    """Listen to the microphone; where there is none, see `why_no_microphone`, to the demo breather.
 
     Raises:
         BreathError: see `run`; the device is not there, not permitted, or was lost and did not come back.
     """
-    from realtime.devices import match_device
     from realtime.microphone import MicrophoneOpener
-    from realtime.portaudio import list_devices
     from realtime.quiet_libraries import quiet_libraries
     from realtime.reconnect import LastingSource
 
-    reason = ""
+    if reason := why_no_microphone(config):
+        # The demo has one channel, whatever the microphone that is missing was going to have.
+        demo(replace(config, channel=None), f"{reason}. Playing the demo breather instead", onlooker)
+        return
+    opener = MicrophoneOpener(config.device, min_channels=(config.channel or 0) + 1)
+    with quiet_libraries():
+        run(config, iter([LastingSource(opener, config.reconnect_s)]), onlooker=onlooker)
+
+
+def why_no_microphone(config: LiveConfig) -> str:
+    """Why the demo breather has to be heard instead of a microphone; empty: there is one.
+
+    Raises:
+        DeviceNotFoundError: there is none, and what is made up is no substitute: a device was asked for, or
+            sound is to be recorded, or phases are to be sent to those who cannot know where they come from.
+    """
+    from realtime.devices import match_device
+    from realtime.portaudio import list_devices
+
     try:
         devices = list_devices()
         if not devices:
@@ -51,14 +67,15 @@ def listen(config: LiveConfig, onlooker: Onlooker | None = None) -> None:
     except DeviceNotFoundError as error:
         if config.device is not None:
             raise
-        reason = str(error)
-    if reason:
-        # The demo has one channel, whatever the microphone that is missing was going to have.
-        demo(replace(config, channel=None), f"{reason}. Playing the demo breather instead", onlooker)
-        return
-    opener = MicrophoneOpener(config.device, min_channels=(config.channel or 0) + 1)
-    with quiet_libraries():
-        run(config, iter([LastingSource(opener, config.reconnect_s)]), onlooker=onlooker)
+        outlets = {"--record": config.record, "--osc": config.osc, "--lsl": config.lsl}
+        taken = [flag for flag, target in outlets.items() if target is not None]
+        if taken:
+            raise DeviceNotFoundError(
+                f"{error}. With {' and '.join(taken)} the demo breather does not take its place unasked; "
+                "ask for it with: breath-live demo"
+            ) from error
+        return str(error)
+    return ""
 
 
 def demo(config: LiveConfig, notice: str = "", onlooker: Onlooker | None = None) -> None:

@@ -40,8 +40,9 @@ def run_server(config: LiveConfig, options: ServeOptions) -> None:
         FileSource(options.source).close()
     doorkeeper = doorkeeper_for(options.host, options.token, options.allowed_hosts)
     desk = Desk() if options.source == BROWSER else None
-    listens_to = _words_for(options.source)
-    hub = Hub(_about(config, options))
+    is_made_up = options.source == MICROPHONE and live.why_no_microphone(config) != ""
+    listens_to = _words_for(DEMO if is_made_up else options.source)
+    hub = Hub(_about(config, options, listens_to))
     onlooker = Onlooker(lambda facts: [HubSink(hub, facts)], Controls(), brings_sound=desk is not None)
     host = Host(hub, doorkeeper, desk, listens_to, onlooker.controls)
     server = Server(host, options.host, options.port)
@@ -69,7 +70,7 @@ def _print_address(address: str, listens_to: str, *, is_private: bool) -> None:
         )
 
 
-def _about(config: LiveConfig, options: ServeOptions) -> dict[str, object]:
+def _about(config: LiveConfig, options: ServeOptions, listens_to: str) -> dict[str, object]:
     from importlib.metadata import PackageNotFoundError, version
 
     from engines.contract import RATE_HZ
@@ -85,7 +86,7 @@ def _about(config: LiveConfig, options: ServeOptions) -> dict[str, object]:
         "version": own_version,
         "schema_version": SCHEMA_VERSION,
         "source_kind": kind,
-        "listens_to": _words_for(options.source),
+        "listens_to": listens_to,
         "rate_hz": RATE_HZ,
         "settings": {
             "hop_s": config.hop_s,

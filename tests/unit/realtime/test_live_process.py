@@ -57,6 +57,32 @@ def test_without_portaudio_what_needs_it_fails_with_the_mend(no_portaudio, args)
     assert b"install" in err
 
 
+@pytest.mark.parametrize(
+    ("args", "flags"),
+    [
+        (["--record", "night.wav"], b"--record"),
+        (["--osc", "9000", "--lsl", "breath"], b"--osc and --lsl"),
+        (["serve", "--port", "0", "--record", "night.wav"], b"--record"),
+    ],
+)
+def test_without_a_microphone_nothing_made_up_is_recorded_or_sent(no_portaudio, tmp_path, args, flags):
+    elsewhere = no_portaudio | {"PYTHONPATH": os.pathsep.join([no_portaudio["PYTHONPATH"], str(PROJECT)])}
+    command = [sys.executable, "-m", "realtime.cli", *args]
+    done = subprocess.run(command, cwd=tmp_path, env=elsewhere, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 3
+    assert flags in done.stderr
+    assert b"breath-live demo" in done.stderr
+    assert not list(tmp_path.glob("night*"))
+
+
+def test_a_server_without_a_microphone_says_what_it_shows(no_portaudio):
+    process = program("serve", "--port", 0, "--seconds", 2, env=no_portaudio | {"BREATH_PACE": "1"})
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert b"/ shows the demo breather" in err
+    assert b"Playing the demo breather instead" in err
+
+
 @POSIX
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_a_signal_ends_with_a_summary(name, code):
