@@ -101,6 +101,9 @@ def value_from_builtins(kind: Any, content: Any) -> Any:
         KeyError, TypeError, ValueError: it was not.
     """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if hasattr(origin, "__value__"):
+        # An alias by PEP 695, as NDArray is from numpy 2.5 on; it stands for what it names.
+        return value_from_builtins(origin.__value__[arguments], content)
     if origin in (types.UnionType, typing.Union):
         if content is None:
             return None

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -150,6 +151,18 @@ def test_whatever_a_state_is_made_of_comes_back():
     assert back.belief.dtype == belief.dtype
     for name in ("inner", "none", "pair", "many", "active", "runs"):
         assert getattr(back, name) == getattr(value, name)
+
+
+def test_an_array_behind_an_alias_keeps_its_type():
+    """From numpy 2.5 on, which Python 3.12 and newer get, `NDArray` is an alias by PEP 695."""
+    extensions = pytest.importorskip("typing_extensions")
+    kind = TypeVar("kind", bound=np.generic)
+    array = np.ndarray[tuple[int, ...], np.dtype[kind]]
+    alias = extensions.TypeAliasType("alias", array, type_params=(kind,))[np.float32]
+    content = builtins_from_value(np.array([1.5, -2.0], np.float32))
+    assert value_from_builtins(alias, content).tolist() == [1.5, -2.0]
+    with pytest.raises(TypeError, match="float64"):
+        value_from_builtins(alias, builtins_from_value(np.zeros(2, np.float64)))
 
 
 @pytest.mark.parametrize(
