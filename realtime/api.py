@@ -17,6 +17,7 @@ from realtime.listening import Listening
 from realtime.pipeline import Pipeline
 from realtime.pushing import Stream
 from realtime.session import Session
+from realtime.shared_engine import SharedEngine
 from realtime.sinks.collector import Callback, Collector
 from realtime.sources import AudioSource
 
@@ -89,7 +90,8 @@ class Detector:
         file = os.devnull if config_file is None else Path(config_file)
         self._config = resolve(given, file, environment={}).config
         self._pack = load_pack(self._config.pack)
-        self._engine, self.choice = open_engine(self._pack, self._config.engine, self._config.n_threads)
+        opened, self.choice = open_engine(self._pack, self._config.engine, self._config.n_threads)
+        self._engine = SharedEngine(opened)
         self._callbacks: list[tuple[type[Any], Callback]] = []
         self._listenings: list[Listening] = []
         try:

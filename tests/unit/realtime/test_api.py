@@ -5,6 +5,8 @@ import json
 import logging
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from engines.errors import AudioFileError, ConfigError, PackError, RateUnsupport
 from realtime import Detector, Frame, Gap, Health, Phase, PhaseEvent
 from realtime.cli import cli
 from realtime.demo import DemoSource
+from realtime.shared_engine import SharedEngine
 from realtime.wire import json_from_event
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -274,6 +277,69 @@ def test_an_asynchronous_loop_gets_the_same_and_others_run_meanwhile(detector, r
     said, ticks = asyncio.run(hear())
     assert said == list(detector.file(recording, with_frames=True))
     assert ticks > len(said)
+
+
+def test_two_can_be_heard_at_the_same_time(detector, recording):
+    async def hear():
+        return [item async for item in detector.file(recording)]
+
+    async def both():
+        return await asyncio.gather(hear(), hear())
+
+    one, other = asyncio.run(both())
+    assert one == other == list(detector.file(recording))
+
+
+@pytest.mark.parametrize("n_listeners", [1, 3])
+def test_a_program_ends_while_daemon_threads_listen(tiny_pack, n_listeners):
+    code = (
+        "import sys, threading, time\n"
+        "from realtime import Detector\n"
+        "detector = Detector(pack=sys.argv[1])\n"
+        "def listen():\n"
+        "    for _ in detector.demo(pace=0): pass\n"
+        f"for _ in range({n_listeners}): threading.Thread(target=listen, daemon=True).start()\n"
+        "time.sleep(1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tiny_pack)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_one_thread_at_a_time_is_let_into_the_engine_and_none_at_the_end():
+    class Slow:
+        name = "slow"
+        inside = most = 0
+
+        def infer(self, windows):
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            time.sleep(0.01)
+            self.inside -= 1
+
+        def close(self):
+            assert not self.inside
+
+    slow = Slow()
+    shared = SharedEngine(slow)
+    threads = [threading.Thread(target=shared.infer, args=(None,), daemon=True) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert slow.most == 1
+    shared.close()
+    shared.bar()
+    late = threading.Thread(target=shared.infer, args=(None,), daemon=True)
+    late.start()
+    late.join(0.2)
+    assert late.is_alive()
 
 
 def test_a_cancelled_task_closes_its_source(detector):
