@@ -110,7 +110,12 @@ class Readers:
 
 
 def open_audience(
-    *, wants_display: bool, is_output_taken: bool, controls: Controls | None = None, is_patient: bool = True
+    *,
+    wants_display: bool,
+    is_output_taken: bool,
+    controls: Controls | None = None,
+    is_patient: bool = True,
+    is_needed: bool = True,
 ) -> Audience:
     """Choose how people are told.
 
@@ -122,13 +127,20 @@ def open_audience(
         is_output_taken: whether data for programs goes to standard output.
         controls: what people in front of a display ask for with keys; None: it is of no effect.
         is_patient: see `LineOutput`.
+        is_needed: whether nobody else gets what is heard, so that a closed standard output is an error.
+
+    Raises:
+        OutputError: see above.
     """
     from rich.console import Console
 
     console = Console(stderr=is_output_taken)
     # Data that scrolls through the same terminal and a display would spoil each other.
     is_shared = is_output_taken and sys.stdout.isatty()
+    is_missed = sys.stdout is None and not is_needed
     can_draw = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
     if wants_display and can_draw and not is_shared:
         return Viewers(Screen(console), controls or Controls())
-    return Readers(None if is_output_taken else LineOutput(STANDARD_OUTPUT, is_patient=is_patient))
+    if is_output_taken or is_missed:
+        return Readers(None)
+    return Readers(LineOutput(STANDARD_OUTPUT, is_patient=is_patient))

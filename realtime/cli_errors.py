@@ -1,6 +1,7 @@
 """The one place where errors become a line on standard error and an exit code."""
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ class BreathGroup(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program; see `click.Group.main`."""
+        _write_utf8()
         return call_endable(partial(super().main, *args, **kwargs), self.signals)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -56,6 +58,16 @@ class BreathGroup(click.Group):
             click.echo(f"{self.name}: error: standard output cannot be written ({reason})", err=True)
             raise click.exceptions.Exit(OutputError.exit_code) from error
         return result
+
+
+def _write_utf8() -> None:
+    """What goes to a file or a program is UTF-8 on every system, as what we write to files ourselves.
+
+    A terminal knows its own encoding, and who sets PYTHONIOENCODING has chosen one.
+    """
+    is_chosen = os.environ.get("PYTHONIOENCODING")
+    if isinstance(sys.stdout, io.TextIOWrapper) and not is_chosen and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
 def _discard_output() -> None:

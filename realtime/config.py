@@ -1,5 +1,6 @@
 """What a user can set, and where each value comes from: flag > environment > file > profile > default."""
 
+import codecs
 import dataclasses
 import difflib
 import functools
@@ -194,7 +195,10 @@ def _value(config: LiveConfig, key: str) -> Any:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        raw = path.read_bytes()
+        # What PowerShell writes for `>`.
+        is_utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return tomllib.loads(raw.decode("utf-16" if is_utf16 else "utf-8-sig"))
     except OSError as error:
         raise ConfigError(
             f"the configuration file {path} cannot be read ({error.strerror}); check its name, "

@@ -141,6 +141,8 @@ def run(
     # Of a session that is over only its summary is kept: a server may have any number of them.
     sessions: list[tuple[str, Session | Summary]] = []
     outlets: Outlets | None = None
+    asked_for = (config.frames, config.events, config.breaths, config.record, config.osc, config.lsl)
+    is_told_elsewhere = onlooker is not None or any(target is not None for target in asked_for)
     onlooker = onlooker or Onlooker()
     controls = onlooker.controls
     try:
@@ -172,6 +174,7 @@ def run(
                     is_output_taken=writers.has_standard_output,
                     controls=controls,
                     is_patient=is_patient,
+                    is_needed=not is_told_elsewhere,
                 )
             )
             for source in itertools.chain(opened, sources):

@@ -64,6 +64,14 @@ def test_the_file_in_the_platforms_folder_is_found(clean_environment):
     assert resolved.origins["seed"] == str(path)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_that_a_shell_has_written_is_read(tmp_path, encoding):
+    path = tmp_path / "breath.toml"
+    path.write_text('pack = "Pr\u00fcfung"\r\nseed = 7\r\n', encoding=encoding)
+    config = resolve({}, path, environment={}).config
+    assert (config.pack, config.seed) == ("Pr\u00fcfung", 7)
+
+
 def test_a_file_named_by_a_variable_is_read(toml):
     assert resolve({}, environment={"BREATH_CONFIG": str(toml("seed = 8\n"))}).config.seed == 8
 

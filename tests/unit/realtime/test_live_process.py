@@ -96,6 +96,42 @@ def test_a_signal_ends_with_a_summary(name, code):
     assert b"Traceback" not in err
 
 
+@pytest.mark.parametrize("encoding", ["", "cp1252"])
+def test_what_goes_to_a_program_is_utf8_whatever_the_system_says(encoding, tmp_path):
+    """As on Windows, where what is redirected would be written in the system's old code page."""
+    code = (
+        "import sys\n"
+        f"if {encoding!r}: sys.stdout.reconfigure(encoding={encoding!r}, errors='strict')\n"
+        "from realtime.cli import cli\n"
+        "cli(['--record', 'Дыхание.wav', '--print-config'], prog_name='breath-live')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'record = "Дыхание.wav"' in done.stdout.decode("utf-8")
+
+
+@POSIX
+def test_without_standard_output_files_are_written_and_a_run_for_nobody_is_refused(tmp_path):
+    def run_without_output(*args):
+        command = [sys.executable, "-m", "realtime.cli", "demo", "--pace", "0", "--seconds", "3", *args]
+        return subprocess.run(
+            ["sh", "-c", 'exec "$@" >&-', "sh", *command],
+            cwd=PROJECT,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
+
+    frames = tmp_path / "frames.csv"
+    assert run_without_output("--frames", str(frames)).returncode == 0
+    assert len(frames.read_text().splitlines()) == 22
+    refused = run_without_output()
+    assert refused.returncode == 6
+    assert b"standard output is closed" in refused.stderr
+
+
 @POSIX
 def test_a_kill_loses_nothing_that_was_shown(tmp_path):
     frames, events = tmp_path / "frames.csv", tmp_path / "events.jsonl"
