@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import BackendUnavailableError, ConfigError, EngineError
+from engines.installing import install_extra
 
 GPU_ENGINES: tuple[str, ...] = ("tensorrt", "tensorrt-rtx")
 ENGINES: tuple[str, ...] = (*GPU_ENGINES, "onnxruntime", "openvino", "torch")
@@ -118,8 +119,8 @@ def choose(
         raise ConfigError(f"unknown engine {requested!r}; choose auto, {', '.join(ENGINES)}")
     asked = [name for name in GPU_ENGINES if requested in ("auto", name)]
     missing = {name: why_not_on_gpu(name) if why_not_on_gpu else "not considered here" for name in asked} | {
-        "onnxruntime": _missing_for_graphs("onnxruntime", "onnxruntime", has_onnx_graphs),
-        "openvino": _missing_for_graphs("openvino", "'breath[openvino]'", has_onnx_graphs),
+        "onnxruntime": _missing_for_graphs("onnxruntime", "pip install onnxruntime", has_onnx_graphs),
+        "openvino": _missing_for_graphs("openvino", install_extra("openvino"), has_onnx_graphs),
         "torch": _missing_for_torch(has_weights),
     }
     if requested != "auto":
@@ -146,7 +147,7 @@ def _passed_over(missing: dict[str, str]) -> str:
 
 def _missing_for_graphs(package: str, install: str, has_onnx_graphs: bool) -> str:
     if importlib.util.find_spec(package) is None:
-        return f"{package} is not installed; pip install {install}"
+        return f"{package} is not installed; {install}"
     if not has_onnx_graphs:
         return "the pack holds no ONNX graphs; make them with: breath-offline export --pack PACK"
     return ""
@@ -157,7 +158,7 @@ def _missing_for_torch(has_weights: bool) -> str:
         name for name in ("torch", "torchaudio", "safetensors") if importlib.util.find_spec(name) is None
     ]
     if absent:
-        return f"{', '.join(absent)} not installed; pip install 'breath[train]'"
+        return f"{', '.join(absent)} not installed; {install_extra('train')}"
     if not has_weights:
         return "the pack holds no weights for torch, only graphs; use --engine onnxruntime"
     return ""

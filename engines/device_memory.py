@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import BackendUnavailableError, EngineError
+from engines.installing import install_extra
 
 Floats = NDArray[np.float32]
 _LOGGER = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ class PycudaMemory:
             import pycuda.driver as cuda
         except ImportError as error:
             raise BackendUnavailableError(
-                f"neither torch with CUDA nor pycuda is there ({error}); pip install 'breath[gpu]'"
+                f"neither torch with CUDA nor pycuda is there ({error}); {install_extra('gpu')}"
             ) from error
         self._cuda = cuda
         self._allocations: list[Any] = []

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from engines.backend import Inference, inference_from_outputs
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import BackendUnavailableError, EngineError, EngineMissingError
+from engines.installing import install_extra
 from engines.openvino_cache import CompiledGraphs, default_root
 from engines.pack import FEATURES, Pack
 
-INSTALL = "pip install 'breath[openvino]'"
+INSTALL = install_extra("openvino")
 _DEVICE = "CPU"
 _SETTINGS: dict[str, Any] = {
     "PERFORMANCE_HINT": "LATENCY",

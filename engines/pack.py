@@ -16,6 +16,7 @@ import msgspec
 
 from engines.contract import contract_hash
 from engines.errors import OutputError, PackError
+from engines.installing import REINSTALL
 from engines.manifest import N_STATES, SCHEMA_VERSION, Emission, Manifest
 from engines.paths import path_from_text
 from engines.spec import FeatureSpec
@@ -202,7 +203,7 @@ def _parsed(raw: bytes, path: Path) -> Manifest:
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise PackError(
                 f"{path} has schema {version}, newer than {SCHEMA_VERSION}, the newest this version reads. "
-                "Upgrade: pip install --upgrade breath"
+                f"Get a newer source, and: {REINSTALL}"
             )
         manifest = msgspec.json.decode(raw, type=Manifest)
         # A plain dataclass would let unknown parameters pass, and the features would be other ones.

@@ -16,11 +16,12 @@ from typing import Any
 
 from engines.errors import BackendUnavailableError, EngineError, EngineMismatchError
 from engines.gpu import Gpu
+from engines.installing import install_extra
 
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 INSTALL = {
-    "tensorrt": "pip install 'breath[gpu]'",
-    "tensorrt-rtx": "pip install 'breath[rtx]'",
+    "tensorrt": install_extra("gpu"),
+    "tensorrt-rtx": install_extra("rtx"),
 }
 ANY_GPU = "any"
 OLDEST_TENSORRT = 10

@@ -11,6 +11,7 @@ import click
 
 from engines.backend import ENGINES
 from engines.errors import ConfigError
+from engines.installing import install_extra
 
 if TYPE_CHECKING:
     from offline.clips import ClipSet
@@ -54,7 +55,7 @@ def need_workshop(*modules: str) -> None:
     """
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigError(f"this command needs {', '.join(missing)}; pip install 'breath[train]'")
+        raise ConfigError(f"this command needs {', '.join(missing)}; {install_extra('train')}")
 
 
 def read_clips(data: Path, skip_bad: bool) -> "ClipSet":

@@ -17,6 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from engines.installing import REINSTALL
+
 
 class Verdict(StrEnum):
     """What a check says; a note is about something that is not there and not needed."""
@@ -172,7 +174,7 @@ def _broken(group: Group, text: str) -> Finding:
         group.name,
         Verdict.FAILED,
         f"this check could not be finished: {text}",
-        "install again: pip install --force-reinstall breath; if it stays, report it with this output",
+        f"install again: {REINSTALL}; if it stays, report it with this output",
         group.exit_code,
     )
 

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import BreathError
+from engines.installing import install_extra
 from engines.paths import path_from_text
 from realtime.doctor import Finding, Verdict, line_from_finding
 
@@ -83,7 +84,7 @@ def machine() -> Iterator[Finding]:
         absent = [name for name in names if not _version(name)]
         if absent:
             text = f"{gift}: {', '.join(absent)} not installed"
-            yield Finding(f"extra {extra}", Verdict.NOTE, text, f"pip install 'breath[{extra}]'")
+            yield Finding(f"extra {extra}", Verdict.NOTE, text, install_extra(extra))
         else:
             text = ", ".join(f"{name} {_version(name)}" for name in names)
             yield Finding(f"extra {extra}", Verdict.OK, f"{gift}: {text}")

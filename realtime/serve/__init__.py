@@ -1,1 +1,1 @@
-"""`breath-live serve`: the live path on a web page, over a WebSocket and HTTP. Needs `breath[serve]`."""
+"""`breath-live serve`: the live path on a web page, over a WebSocket and HTTP. Needs the extra `serve`."""

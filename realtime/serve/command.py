@@ -5,6 +5,7 @@ from dataclasses import replace
 import click
 
 from engines.errors import ConfigError
+from engines.installing import install_extra
 from realtime import live
 from realtime.config import LiveConfig
 from realtime.controls import Controls
@@ -29,9 +30,7 @@ def run_server(config: LiveConfig, options: ServeOptions) -> None:
     except ModuleNotFoundError as error:
         if error.name != "aiohttp":
             raise
-        raise ConfigError(
-            "serve needs aiohttp, which is not installed: pip install 'breath[serve]'"
-        ) from error
+        raise ConfigError(f"serve needs aiohttp, which is not installed: {install_extra('serve')}") from error
 
     if options.source not in (MICROPHONE, BROWSER, DEMO):
         from realtime.files import FileSource

@@ -7,6 +7,7 @@ from typing import Any
 
 from engines.contract import RATE_HZ
 from engines.errors import ConfigError
+from engines.installing import install_extra
 from realtime.events import Gap, Mark, Report
 from realtime.intake import Heard
 from realtime.pipeline import Step
@@ -143,7 +144,7 @@ def lsl_library() -> Any:
     try:
         import pylsl
     except ImportError as error:
-        raise ConfigError("lsl needs the package pylsl: pip install 'breath[lsl]'") from error
+        raise ConfigError(f"lsl needs the package pylsl: {install_extra('lsl')}") from error
     except (RuntimeError, OSError) as error:
         raise ConfigError(
             "lsl: pylsl is installed, but not liblsl, the library behind it; get it with "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engines.errors import ConfigError
+from engines.installing import install_extra
 from realtime.events import Condition, Health, Phase, Report
 from realtime.pipeline import Step
 from realtime.sinks.base import Status
@@ -152,7 +153,7 @@ def _message_builder() -> Callable[[str, float], bytes]:
     try:
         from pythonosc.osc_message_builder import OscMessageBuilder
     except ImportError as error:
-        raise ConfigError("osc needs the package python-osc: pip install 'breath[osc]'") from error
+        raise ConfigError(f"osc needs the package python-osc: {install_extra('osc')}") from error
 
     def built(address: str, value: float) -> bytes:
         message = OscMessageBuilder(address)

@@ -245,7 +245,7 @@ print(json.dumps({"name": choice.name, "shape": logits.shape, "refusal": refusal
     said = json.loads(ran.stdout)
     assert said["name"] == "onnxruntime"
     assert said["shape"] == [2, 2]
-    assert "torch not installed; pip install 'breath[train]'" in said["refusal"]
+    assert 'torch not installed; pip install ".[train]"' in said["refusal"]
 
 
 @pytest.mark.parametrize(("given", "left"), [(None, "1"), ("0", "0")])

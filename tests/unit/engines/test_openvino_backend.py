@@ -18,7 +18,7 @@ from realtime.engine import open_engine
 
 # Not imported here: the engine's import is the one that keeps OpenVINO from reporting to its maker.
 if importlib.util.find_spec("openvino") is None:
-    pytest.skip("openvino is not installed; pip install 'breath[openvino]'", allow_module_level=True)
+    pytest.skip('openvino is not installed; pip install ".[openvino]"', allow_module_level=True)
 
 
 @pytest.fixture(scope="module")

@@ -238,7 +238,7 @@ def test_errors_of_the_library_are_kept_until_they_are_taken(module):
 
 def test_a_flavour_that_is_not_installed_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    with pytest.raises(BackendUnavailableError, match=r"pip install 'breath\[gpu\]'"):
+    with pytest.raises(BackendUnavailableError, match=r'pip install "\.\[gpu\]"'):
         load_api("tensorrt")
 
 

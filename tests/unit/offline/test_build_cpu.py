@@ -21,7 +21,7 @@ from offline.parity import Windows
 @pytest.fixture(scope="module")
 def needs_openvino():
     if importlib.util.find_spec("openvino") is None:
-        pytest.skip("openvino is not installed; pip install 'breath[openvino]'")
+        pytest.skip('openvino is not installed; pip install ".[openvino]"')
 
 
 @pytest.fixture(scope="module")

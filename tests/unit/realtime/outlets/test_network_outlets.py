@@ -356,7 +356,7 @@ def test_a_run_offers_lsl(lsl, tiny_pack):
 def test_without_its_packages_an_outlet_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pylsl", None)
     monkeypatch.setitem(sys.modules, "pythonosc.osc_message_builder", None)
-    with pytest.raises(ConfigError, match=r"pip install 'breath\[lsl\]'"):
+    with pytest.raises(ConfigError, match=r'pip install "\.\[lsl\]"'):
         LslSender("Breath", 1600)
-    with pytest.raises(ConfigError, match=r"pip install 'breath\[osc\]'"):
+    with pytest.raises(ConfigError, match=r'pip install "\.\[osc\]"'):
         OscSender(OscTarget("127.0.0.1", 9000))
