@@ -61,13 +61,13 @@ def test_the_oldest_folders_are_forgotten(tmp_path):
 def test_a_package_that_is_absent_is_named_with_its_extra(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "openvino" else find(name))
-    with pytest.raises(BackendUnavailableError, match=r"openvino is not installed; .*'breath\[openvino\]'"):
+    with pytest.raises(BackendUnavailableError, match=r"openvino is not installed; .*\.\[openvino\]"):
         choose("openvino", has_onnx_graphs=True, has_weights=True)
 
 
 def test_a_package_that_cannot_be_loaded_is_no_import_error(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(BackendUnavailableError, match=r"cannot be loaded .*'breath\[openvino\]'"):
+    with pytest.raises(BackendUnavailableError, match=r"cannot be loaded .*\.\[openvino\]"):
         OpenVinoEngine(load_pack(), cache_root=tmp_path)
 
 

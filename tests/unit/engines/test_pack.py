@@ -147,7 +147,7 @@ def test_a_newer_schema_is_told_from_a_damaged_one(folder):
         content["an invention"] = {"of": "tomorrow"}
 
     edited(folder, change)
-    with pytest.raises(PackError, match=rf"schema {SCHEMA_VERSION + 1}, newer than .*[Uu]pgrade"):
+    with pytest.raises(PackError, match=rf"schema {SCHEMA_VERSION + 1}, newer than .*--force-reinstall"):
         load_pack(folder)
 
 
