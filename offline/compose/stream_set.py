@@ -34,7 +34,7 @@ class StreamSet:
         snrs_db: power of breath over noise, dB; None: no noise added to the floor of the recordings.
         n_each: streams of each combination.
         n_negative: streams without any breath; with the first comes one of digital silence.
-        seed: each stream's own seed is made from it and the stream's name.
+        seed: each stream's own seed is made from it and the stream's name, without its noise level.
         part: of the split that the days belong to, for the sidecars.
         settings: everything else.
     """
@@ -114,9 +114,10 @@ def _streams(
             level = "clean" if snr_db is None else f"snr{snr_db:g}"
             for day in material.days:
                 for number in range(wanted.n_each):
+                    # The same breathing at every level: what differs between them is the noise.
+                    seed = _seed_of(wanted.seed, f"spliced-{kind}-{day}-clean-{number:03d}")
                     name = f"spliced-{kind}-{day}-{level}-{number:03d}"
-                    stream = composer.stream(_seed_of(wanted.seed, name), day)
-                    yield name, settings, stream
+                    yield name, settings, composer.stream(seed, day)
     if not wanted.n_negative:
         return
     composer = Composer(material, wanted.settings, negatives)

@@ -102,6 +102,18 @@ def test_a_stream_is_the_same_whatever_is_made_with_it(run, tmp_path):
     assert (other / name).read_bytes() != (one / name).read_bytes()
 
 
+def test_levels_of_noise_are_heard_over_the_same_breathing(run, tmp_path):
+    out = tmp_path / "out"
+    assert run(out, "--part", "all", "--days", DAYS[0], "--snr", "clean,20,5", "--n", 2).exit_code == 0
+    labels = {path.stem: path.read_text() for path in out.glob("*.csv")}
+    for kind in ("fast", "slow"):
+        for number in (0, 1):
+            levels = [f"spliced-{kind}-{DAYS[0]}-{level}-00{number}" for level in ("clean", "snr20", "snr5")]
+            assert len({labels[name] for name in levels}) == 1
+            assert len({(out / f"{name}.wav").read_bytes() for name in levels}) == 3
+    assert len(set(labels.values())) == 4
+
+
 def test_streams_without_breath_and_one_of_silence(run, tmp_path, negatives_folder):
     out = tmp_path / "out"
     arguments = ("--part", "all", "--days", DAYS[0], "--kind", "fast", "--snr", "clean")
