@@ -153,7 +153,8 @@ def evaluate(
     chosen = choose_clips(clips, manifest.split, part)
     logits = infer_files(engine, [clip.path for clip in chosen], progress)
     names = [network.name for network in manifest.networks]
-    probs = {name: sigmoid(logits[:, column]).astype(np.float64) for column, name in enumerate(names)}
+    calibrated = sigmoid(logits / np.float32(manifest.temperature)).astype(np.float64)
+    probs = {name: calibrated[:, column] for column, name in enumerate(names)}
     probs[ENSEMBLE] = fuse(logits, manifest.weights, manifest.temperature).astype(np.float64)
     day_and_part = {(clip.day, part_of(clip, manifest.split)) for clip in chosen}
     signature = Signature(

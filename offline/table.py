@@ -1,7 +1,7 @@
 """The CSV beside the sounds: which one it is, and its rows with the columns they are known by."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,10 @@ def find_table(source: Path) -> Path:
     """
     if source.is_file():
         if _form_of(_header(source)) is None:
-            raise LabelsError(f"{source} is no table of clips: it needs the columns {_KNOWN_COLUMNS}")
+            raise LabelsError(
+                f"{source} is no table of clips: it needs the columns {_KNOWN_COLUMNS}"
+                f"{_other_separator([source])}"
+            )
         return source
     if not source.is_dir():
         raise LabelsError(f"no such folder: {source}; give --data the folder of a clip set")
@@ -48,7 +51,9 @@ def find_table(source: Path) -> Path:
         return usual
     tables = [path for path in sorted(source.glob("*.csv")) if _form_of(_header(path))]
     if not tables:
-        raise LabelsError(f"{source} holds no CSV with the columns {_KNOWN_COLUMNS}")
+        raise LabelsError(
+            f"{source} holds no CSV with the columns {_KNOWN_COLUMNS}{_other_separator(source.glob('*.csv'))}"
+        )
     if len(tables) > 1:
         names = ", ".join(table.name for table in tables)
         raise LabelsError(f"{source} holds several tables of clips ({names}); give --data the one you mean")
@@ -102,6 +107,16 @@ def read_durations(table: Path, problems: list[str]) -> dict[str, int]:
         else:
             lengths[cells.get("file_name", "")] = min(natural_samples, WINDOW_SAMPLES)
     return lengths
+
+
+def _other_separator(tables: Iterable[Path]) -> str:
+    """What to say of tables that would be some of clips, were their columns separated by commas."""
+    for table in tables:
+        header = ",".join(_header(table))
+        for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+            if _form_of([cell.strip() for cell in header.split(mark)]):
+                return f"; the columns of {table.name} are separated by {name}: save it with commas"
+    return ""
 
 
 def _form_of(header: list[str]) -> tuple[str, str] | None:

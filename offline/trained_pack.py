@@ -141,6 +141,7 @@ def _metrics(
     weights: tuple[float, ...],
     temperature: float,
 ) -> dict[str, object]:
-    prob = {name: sigmoid(logits[:, column]) for column, name in enumerate(names)}
+    calibrated = sigmoid(logits / np.float32(temperature))
+    prob = {name: calibrated[:, column] for column, name in enumerate(names)}
     prob["ensemble"] = fuse(logits, weights, temperature)
     return {name: binary_metrics(labels, values).to_json() for name, values in prob.items()}

@@ -129,10 +129,11 @@ class Resampler:
             n_known = saved.n_out - start_out
             self._pending, self._n_skipped = again[n_known:], max(0, n_known - len(again))
             self._recent.append(saved.recent)
+            self._n_held = len(saved.recent)
         self._n_in, self._n_out = saved.n_in, saved.n_out
 
     def _forget(self) -> None:
-        self._n_in = self._n_out = self._n_skipped = 0
+        self._n_in = self._n_out = self._n_skipped = self._n_held = 0
         self._pending = np.zeros(0, np.float32)
         self._recent: deque[NDArray[np.float32]] = deque()
 
@@ -147,9 +148,9 @@ class Resampler:
 
     def _keep(self, samples: NDArray[np.float32]) -> None:
         self._recent.append(samples[-self._n_kept :].copy())
-        n_held = sum(map(len, self._recent))
-        while n_held - len(self._recent[0]) >= self._n_kept:
-            n_held -= len(self._recent.popleft())
+        self._n_held += len(self._recent[-1])
+        while self._n_held - len(self._recent[0]) >= self._n_kept:
+            self._n_held -= len(self._recent.popleft())
 
     def _run(self, samples: NDArray[np.float32], *, is_last: bool) -> NDArray[np.float32]:
         if self._stream is None:

@@ -20,8 +20,8 @@ _SENTENCES = {
     "move cables away from power supplies, or run on battery",
 }
 _MUTED = (
-    "complete silence: the microphone is muted or switched off, "
-    "or this program may not use it (see the privacy settings of the system)"
+    "complete silence: a microphone may be muted or switched off, "
+    "or withheld from this program (see the privacy settings of the system)"
 )
 _LABELS = {
     Condition.STALLED: "no sound",

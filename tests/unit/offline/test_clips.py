@@ -132,6 +132,14 @@ def test_which_table_is_read(tmp_path):
         ClipSet.read(tmp_path)
 
 
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
+def test_a_table_with_another_separator_is_told_from_no_table(tmp_path, mark, name):
+    write_table(tmp_path, f"ID{mark} Target", f"steth_20190101_09_30_00_E_001{mark}E")
+    for source in (tmp_path, tmp_path / "train.csv"):
+        with pytest.raises(LabelsError, match=f"of train.csv are separated by {name}: save it with commas"):
+            ClipSet.read(source)
+
+
 def test_table_that_is_no_text(tmp_path):
     (tmp_path / "labels.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(LabelsError, match=r"cannot read .*labels\.csv.*UTF-8"):
