@@ -38,7 +38,7 @@ class LiveConfig:
         channel: counted from 0; None: the mean of all.
         reconnect_s: wait so long for a microphone that is lost, seconds; 0: not at all; None: for ever.
         hop_s: distance of two answers, seconds.
-        lookahead_s: decide this much later, and better, seconds.
+        lookahead_s: decide this much later, with more heard, seconds.
         engine: the back end.
         pack: folder of a model pack, or one that is shipped: `default`, for live sound, or `clips`.
         n_threads: threads of one inference; None: the back end's own choice.

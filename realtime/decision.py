@@ -95,7 +95,7 @@ class DecisionState:
         Args:
             settings: of the decision.
             hop_samples: distance of two windows.
-            lookahead_s: decide about this long ago, 0-1 s, rounded up to whole hops: later, and better.
+            lookahead_s: decide about this long ago, 0-1 s, rounded up to whole hops: with more heard.
         """
         lengths = Lengths.initial(settings.lengths, hop_samples / RATE_HZ)
         belief = np.zeros_like(lengths.hazard)
