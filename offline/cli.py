@@ -23,6 +23,7 @@ from offline.cli_options import (
     skip_bad_option,
 )
 from offline.compose.command import compose
+from offline.cut_command import cut
 from offline.evaluate_command import evaluate
 from offline.fit_command import fit_decision
 from offline.train_options import live_from_flags, live_options, settings_from_flags, training_options
@@ -52,6 +53,7 @@ def main() -> None:
     """Train, measure and export breath-phase networks from labelled clips."""
 
 
+main.add_command(cut)
 main.add_command(compose)
 main.add_command(build)
 main.add_command(fit_decision)
@@ -91,7 +93,7 @@ def precompute(data: Path, out: Path, spec: str, workers: int | None, skip_bad: 
 @click.option("--restart", is_flag=True, help="Delete the checkpoints of an earlier run and begin anew.")
 @click.option("--dataset-name", default="not stated", help="Of the clips, for the pack's manifest.")
 @click.option("--licence", default="not stated", help="Of the clips, for the pack's manifest.")
-@click.option("--credit", default="not stated", help="Who is owed credit for the clips.")
+@click.option("--credit", default="not stated", help="Who is owed credit for the clips and sounds.")
 @skip_bad_option
 def train(
     data: Path,

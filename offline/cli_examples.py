@@ -1,7 +1,8 @@
 """What stands below the help of breath-offline and of each of its commands."""
 
 OFFLINE_EPILOG = """\b
-From clips to a pack that breath-live can use:
+From recordings to a pack that breath-live can use:
+  breath-offline cut RECORDINGS --out CLIPS
   breath-offline train --data CLIPS --out PACK
   breath-offline evaluate --data CLIPS --pack PACK
   breath-offline quantise --pack PACK --data CLIPS --out FAST
@@ -24,6 +25,11 @@ Exit codes:
 """
 
 OFFLINE_EXAMPLES = {
+    "cut": """
+  breath-offline cut RECORDINGS --out CLIPS
+  breath-offline cut anna/ ben/ cleo/ --by-folder --out CLIPS
+  breath-offline cut night.flac --labels csv --day 20261128 --out CLIPS
+""",
     "precompute": """
   breath-offline precompute --data CLIPS --out STORE
   breath-offline train --data CLIPS --store STORE --out PACK

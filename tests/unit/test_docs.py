@@ -15,6 +15,7 @@ from offline.clips import ClipSet
 from realtime.cli import DEFAULT_COMMAND
 from realtime.cli import cli as live
 from realtime.config import settings
+from realtime.labels import read_labels
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").rglob("*.md"))]
@@ -146,22 +147,31 @@ def test_a_wrong_link_command_or_flag_is_found(tmp_path):
 
 def test_recordings_become_a_clip_set_as_the_page_about_training_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for number, day in enumerate(("monday", "tuesday")):
+    days = {"monday": "wav", "tuesday": "flac", "wednesday": "ogg"}
+    for number, (day, kind) in enumerate(days.items()):
         (tmp_path / day).mkdir()
         sound = np.random.default_rng(number).uniform(-0.1, 0.1, 5 * 16_000)
-        soundfile.write(tmp_path / day / "first.wav", sound, 16_000)
+        name = f"breath-2026-11-2{number}-101500"
+        soundfile.write(tmp_path / day / f"{name}.{kind}", sound, 16_000)
         labels = "0.5\t1.25\ti\n1.25\t3.5\tExhale\n"
-        (tmp_path / day / "first.txt").write_text(labels, encoding="utf-8")
+        (tmp_path / day / f"{name}.txt").write_text(labels, encoding="utf-8")
     page = (PROJECT / "docs" / "training.md").read_text(encoding="utf-8")
-    of_a_day, of_all_days = [block for language, block in FENCE.findall(page) if language == "python"]
+    (of_a_day,) = [block for language, block in FENCE.findall(page) if language == "python"]
     assert '"monday"' in of_a_day
-    exec(of_a_day, {})
-    exec(of_a_day.replace("monday", "tuesday"), {})
-    exec(of_all_days, {})
+    for day in days:
+        exec(of_a_day.replace("monday", day), {})
+    (cut,) = [words for words in commands_in(page) if words[1:2] == ["cut"] and "--out" in words]
+    assert set(days) < set(cut)
+    offline(cut[1:], standalone_mode=False)
     clips = ClipSet.read(tmp_path / "clips")
     assert [(clip.day, clip.label, clip.natural_samples) for clip in clips] == [
-        (day, label, length) for day in ("monday", "tuesday") for label, length in ((0, 12_000), (1, 16_000))
+        (f"2026112{number}", label, length)
+        for number in range(3)
+        for label, length in ((0, 12_000), (1, 16_000))
     ]
+    assert read_labels(next((tmp_path / "monday").glob("*.csv"))) == read_labels(
+        next((tmp_path / "monday").glob("*.txt"))
+    )
 
 
 def pictures():
