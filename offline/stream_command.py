@@ -1,6 +1,6 @@
 """`breath-offline evaluate --streams`: from the flags to the figures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +11,16 @@ from engines.pack import Pack
 from offline.evaluation_output import hand_out, warn_of_seen_days
 from offline.predict import Progress
 from offline.stream_files import find_streams, words_from_count
-from offline.stream_measures import BREATH_MEASURES, FALSE_MEASURES, HEADLINES, Measure
-from offline.streams import OVERALL, SliceScore, StreamEvaluation, evaluate_streams
+from offline.stream_measures import (
+    BREATH_MEASURES,
+    DAY_MEASURES,
+    FALSE_MEASURES,
+    HEADLINES,
+    LOOKAHEAD_MEASURES,
+    Measure,
+)
+from offline.stream_result import SliceScore, StreamEvaluation
+from offline.streams import evaluate_streams
 from realtime.config import DEFAULT_ORIGIN, Given, resolve
 from realtime.pipeline import PipelineSettings
 
@@ -107,36 +115,60 @@ def _print(result: StreamEvaluation) -> None:
     click.echo(f"{counted}, {signature.seconds / 60:.1f} min; days: {days}")
     console = Console()
     if result.overall.n_streams:
-        columns = {OVERALL: result.overall} | result.by_breathing_kind
-        console.print(_by_measure(columns, f"95 % intervals over days, {signature.n_draws} draws"))
+        console.print(_by_measure(result))
         console.print(_by_slice(result.by_snr, HEADLINES[:4], "breath over noise"))
-        if len(result.by_lookahead) > 1:
-            console.print(_by_slice(result.by_lookahead, HEADLINES[:5], "seconds looked ahead"))
-    console.print(_by_slice(result.without_breath, FALSE_MEASURES, "where nobody breathes"))
+        if result.by_day:
+            console.print(_by_slice(result.by_day, DAY_MEASURES, "each day alone", ("streams", _n_streams)))
+        if result.has_lookahead:
+            console.print(_by_slice(result.by_lookahead, LOOKAHEAD_MEASURES, "seconds looked ahead"))
+    size = ("minutes", _minutes_without_breath)
+    console.print(_by_slice(result.without_breath, FALSE_MEASURES, "shown where nobody breathes", size))
     warn_of_seen_days(signature.n_seen_days)
 
 
-def _by_measure(columns: dict[str, SliceScore], caption: str) -> "Table":
+def _by_measure(result: StreamEvaluation) -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("", *map(escape, columns), caption=caption)
+    columns = result.breathing_columns
+    caption = (
+        f"95 % intervals over days, {result.signature.n_draws} draws; chance: a metronome that hears "
+        "nothing, with the mean lengths of the true phases and pauses"
+    )
+    table = Table("", *(escape(name) for name in columns), caption=caption)
     for measure in BREATH_MEASURES:
-        table.add_row(measure.label, *(_text(score, measure) for score in columns.values()))
+        cells = (_text(score, measure, result.chance_of(name)) for name, score in columns.items())
+        table.add_row(measure.label, *cells)
     return table
 
 
-def _by_slice(rows: dict[str, SliceScore], measures: Sequence[Measure], caption: str) -> "Table":
+def _by_slice(
+    rows: dict[str, SliceScore],
+    measures: Sequence[Measure],
+    caption: str,
+    size: tuple[str, Callable[[SliceScore], str]] | None = None,
+) -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("", *(measure.label for measure in measures), caption=caption)
+    heads = [] if size is None else [size[0]]
+    table = Table("", *heads, *(measure.label for measure in measures), caption=caption)
     for name, score in rows.items():
-        table.add_row(escape(name), *(_text(score, measure) for measure in measures))
+        sizes = [] if size is None else [size[1](score)]
+        table.add_row(escape(name), *sizes, *(_text(score, measure) for measure in measures))
     return table
 
 
-def _text(score: SliceScore, measure: Measure) -> str:
+def _n_streams(score: SliceScore) -> str:
+    return str(score.n_streams)
+
+
+def _minutes_without_breath(score: SliceScore) -> str:
+    return f"{score.seconds_without_breath / 60:.1f}"
+
+
+def _text(score: SliceScore, measure: Measure, chance: Mapping[str, float] | None = None) -> str:
     interval = measure.interval_text(score.intervals[measure.name])
-    text = measure.text(score.measures[measure.name])
-    return f"{text}\n[dim]{interval}[/dim]" if interval else text
+    guessed = measure.chance_text(chance or {})
+    below = "".join(f"\n[dim]{line}[/dim]" for line in (interval, guessed) if line)
+    return measure.text(score.measures[measure.name]) + below

@@ -1,12 +1,13 @@
 """The measures of the streaming benchmark for people: what each is called, and what it means."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from offline.metrics import Interval
 
-__all__ = ["BREATH_MEASURES", "FALSE_MEASURES", "HEADLINES", "Measure"]
+__all__ = ["BREATH_MEASURES", "DAY_MEASURES", "FALSE_MEASURES", "HEADLINES", "LOOKAHEAD_MEASURES", "Measure"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class Measure:
         """`low to high`, or nothing."""
         low, high = interval
         return "" if np.isnan(low) else f"{self._rounded(low)} to {self._rounded(high)}"
+
+    def chance_text(self, chance: Mapping[str, float]) -> str:
+        """`chance` and what chance reaches, of measures by their names; nothing if this is not among them."""
+        return f"chance {self.text(chance[self.name])}" if self.name in chance else ""
 
     def _rounded(self, value: float) -> str:
         # Adding zero takes the sign off a zero.
@@ -73,6 +78,21 @@ HEADLINES: tuple[Measure, ...] = (
         "Mean distance of probability and truth within true phases, in 15 bins of confidence (Guo et al. "
         "2017).",
     ),
+)
+
+# Of what is on the screen; the calibration is that of the networks.
+DAY_MEASURES: tuple[Measure, ...] = HEADLINES[:5]
+
+LOOKAHEAD_MEASURES: tuple[Measure, ...] = (
+    HEADLINES[0],
+    Measure(
+        "macro_f1_forgiven",
+        "macro-F1, lookahead forgiven",
+        "As macro-F1 live, with each answer held against the moment that it is about, the lookahead before "
+        "it was given: whether what is decided later is more often right. Macro-F1 live says whether that is "
+        "worth its delay.",
+    ),
+    *HEADLINES[1:5],
 )
 
 BREATH_MEASURES: tuple[Measure, ...] = (
@@ -116,11 +136,15 @@ BREATH_MEASURES: tuple[Measure, ...] = (
 FALSE_MEASURES: tuple[Measure, ...] = (
     Measure(
         "false_phases_per_min",
-        "false phases per minute",
-        "Inhalations and exhalations shown per minute without breath.",
+        "false phases per minute (inhalations and exhalations)",
+        "Whatever is shown where nobody breathes, per minute of it: inhalations and exhalations.",
         2,
     ),
     Measure(
-        "false_breaths_per_min", "false breaths per minute", "Inhalations shown per minute without breath.", 2
+        "false_breaths_per_min",
+        "false breaths per minute (inhalations only)",
+        "Of these the inhalations, each of which looks like a breath. Exhalations that flicker alone are in "
+        "the false phases and not here.",
+        2,
     ),
 )

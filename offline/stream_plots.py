@@ -21,8 +21,8 @@ from offline.figures import (
     percent_ticks,
     pngs_from_figures,
 )
+from offline.stream_result import SliceScore, StreamEvaluation, StreamResult
 from offline.stream_scores import EARLY_S, LATE_S
-from offline.streams import SliceScore, StreamEvaluation, StreamResult
 from realtime.events import Phase
 from realtime.labels import PhaseInterval
 from realtime.metrics import intervals_from_events

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from offline.page import facts_html, figures_html, page_html, write_page
+from offline.stream_chance import Chance, Metronome
 from offline.stream_files import words_from_count
-from offline.stream_measures import BREATH_MEASURES, FALSE_MEASURES, HEADLINES, Measure
+from offline.stream_measures import BREATH_MEASURES, FALSE_MEASURES, HEADLINES, LOOKAHEAD_MEASURES, Measure
 from offline.stream_plots import draw_all
-from offline.streams import OVERALL, SliceScore, StreamEvaluation
+from offline.stream_result import SliceScore, StreamEvaluation
 
 _CAPTIONS = {
     "typical": "The stream in the middle of all, by macro-F1 live. Shown phases begin where they were shown.",
@@ -22,6 +23,10 @@ _CAPTIONS = {
     "reliability": "How often it is so, by the confidence: the phase within true phases, and what is shown.",
 }
 _WIDE = ("typical", "worst")
+_CHANCE = """What a metronome that hears nothing reaches, by the same rules: inhalations, exhalations and
+pauses, each of the mean length that it has in the truth of streams of the same kind, long pauses left out. It
+knows more of them than a listener does; nothing is said of what follows from that alone, such as how many
+phases are shown."""
 _SPLICED = """
 Spliced streams are made of real sound, phase by phase, in an order and with pauses that are made up."""
 
@@ -79,14 +84,14 @@ def _warning(evaluation: StreamEvaluation) -> str:
 def _breath_tables(evaluation: StreamEvaluation) -> str:
     if not evaluation.overall.n_streams:
         return "<p>No stream holds breath: there is nothing to follow, only false breaths to count.</p>"
-    columns = _breathing_columns(evaluation)
     rest = [measure for measure in BREATH_MEASURES if measure not in HEADLINES]
     return f"""{_in_words(evaluation.overall.measures)}
-{_measure_table(columns, HEADLINES)}
+{_chance_in_words(evaluation.chance)}
+{_measure_table(evaluation, HEADLINES)}
 <p><small>Below each figure its 95 % interval: whole days drawn again
-{evaluation.signature.n_draws} times.</small></p>
+{evaluation.signature.n_draws} times; and what the metronome reaches.</small></p>
 <details><summary>All other measures</summary>
-{_measure_table(columns, rest)}
+{_measure_table(evaluation, rest)}
 </details>"""
 
 
@@ -103,19 +108,32 @@ def _in_words(measures: Mapping[str, float]) -> str:
     )
 
 
-def _breathing_columns(evaluation: StreamEvaluation) -> dict[str, SliceScore]:
-    by_kind = evaluation.by_breathing_kind
-    return {OVERALL: evaluation.overall, **(by_kind if len(by_kind) > 1 else {})}
+def _chance_in_words(chance: Chance) -> str:
+    """What a metronome is, how it beats here, and what the headlines say to somebody of it."""
+    recall, precision = (chance.overall[name] for name in ("onset_recall", "onset_precision"))
+    lengths = "; ".join(f"{kind}: {_lengths(one)}" for kind, one in chance.metronomes.items())
+    return (
+        "<p>By chance: a metronome that hears nothing, and only knows how long phases and pauses are on "
+        f"average, shows {100 * recall:.0f} of 100 phases as what they are, and of 100 that it shows "
+        f"{100 * precision:.0f} are right. <small>Its lengths: {html.escape(lengths)}.</small></p>"
+    )
 
 
-def _measure_table(columns: Mapping[str, SliceScore], measures: Sequence[Measure]) -> str:
+def _lengths(metronome: Metronome) -> str:
+    words = ("inhalation", "pause", "exhalation", "pause")
+    lengths = metronome.lengths_s.values()
+    return ", ".join(f"{word} {length_s:.2f} s" for word, length_s in zip(words, lengths, strict=True))
+
+
+def _measure_table(evaluation: StreamEvaluation, measures: Sequence[Measure]) -> str:
+    columns = evaluation.breathing_columns
     heads = "".join(
         f"<th>{html.escape(name)}<small>{_size(score.n_streams, score.seconds)}</small></th>"
         for name, score in columns.items()
     )
     rows = "\n".join(
         f"<tr><th>{html.escape(measure.label)}</th>"
-        f"{''.join(_cell(score, measure) for score in columns.values())}</tr>"
+        f"{''.join(_cell(one, measure, evaluation.chance_of(name)) for name, one in columns.items())}</tr>"
         for measure in measures
     )
     return _table(f"<th></th>{heads}", rows)
@@ -133,9 +151,9 @@ def _slice_table(
     return _table(f"<th>{html.escape(word)}</th>{heads}", rows)
 
 
-def _cell(score: SliceScore, measure: Measure) -> str:
-    interval = measure.interval_text(score.intervals[measure.name])
-    below = f"<small>{interval}</small>" if interval else ""
+def _cell(score: SliceScore, measure: Measure, chance: Mapping[str, float] | None = None) -> str:
+    lines = (measure.interval_text(score.intervals[measure.name]), measure.chance_text(chance or {}))
+    below = "".join(f"<small>{line}</small>" for line in lines if line)
     return f"<td>{measure.text(score.measures[measure.name])}{below}</td>"
 
 
@@ -148,15 +166,15 @@ def _false_table(evaluation: StreamEvaluation) -> str:
 def _parts(evaluation: StreamEvaluation) -> str:
     sections = []
     lookaheads = {f"{name} s": score for name, score in evaluation.by_lookahead.items()}
-    for word, slices in (
-        ("noise", evaluation.by_snr),
-        ("day", evaluation.by_day),
-        # One alone is what all the other tables are of.
-        ("lookahead", lookaheads if evaluation.overall.n_streams and len(lookaheads) > 1 else {}),
+    has_lookahead = evaluation.overall.n_streams and evaluation.has_lookahead
+    for word, slices, measures in (
+        ("noise", evaluation.by_snr, HEADLINES),
+        ("day", evaluation.by_day, HEADLINES),
+        ("lookahead", lookaheads if has_lookahead else {}, LOOKAHEAD_MEASURES),
     ):
         if slices:
             sizes = {name: _size(score.n_streams, score.seconds) for name, score in slices.items()}
-            sections.append(f"<h2>By {word}</h2>\n{_slice_table(slices, sizes, word, HEADLINES)}")
+            sections.append(f"<h2>By {word}</h2>\n{_slice_table(slices, sizes, word, measures)}")
     sections.append(f"<details><summary>Every stream</summary>\n{_stream_table(evaluation)}\n</details>")
     return "\n".join(sections)
 
@@ -184,9 +202,10 @@ def _table(heads: str, rows: str) -> str:
 
 
 def _meanings() -> str:
+    measures = dict.fromkeys((*BREATH_MEASURES, *LOOKAHEAD_MEASURES, *FALSE_MEASURES))
+    meanings = {**{measure.label: measure.meaning for measure in measures}, "chance": _CHANCE}
     entries = "\n".join(
-        f"<dt>{html.escape(measure.label)}</dt><dd>{html.escape(measure.meaning)}</dd>"
-        for measure in (*BREATH_MEASURES, *FALSE_MEASURES)
+        f"<dt>{html.escape(label)}</dt><dd>{html.escape(meaning)}</dd>" for label, meaning in meanings.items()
     )
     return f"<dl>\n{entries}\n</dl>"
 

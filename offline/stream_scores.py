@@ -1,7 +1,7 @@
 """What is counted in a replayed stream, and the measures that come from the counts of one or many."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import zip_longest
 
 import numpy as np
@@ -46,6 +46,7 @@ class Tally:
     Attributes:
         seconds: () length of the sound.
         confusion: (3, 3) instants of 10 ms, see `metrics.confusion_from_codes`.
+        forgiven: (3, 3) likewise, each answer held against the moment that it is about.
         segments: (2, 3) see `metrics.segment_counts`.
         onsets: (3, 2, 3) per entry of `COLLARS_S`, per phase: hits, false alarms, misses.
         phases: (2,) inhalations and exhalations: true, shown.
@@ -58,6 +59,7 @@ class Tally:
 
     seconds: Counts
     confusion: Counts
+    forgiven: Counts
     segments: Counts
     onsets: Counts
     phases: Counts
@@ -68,12 +70,15 @@ class Tally:
     false: Counts
 
 
-def tally_from_replay(replay: Replay, truth: Sequence[PhaseInterval]) -> tuple[Tally, NDArray[np.float64]]:
+def tally_from_replay(
+    replay: Replay, truth: Sequence[PhaseInterval], ahead_samples: int = 0
+) -> tuple[Tally, NDArray[np.float64]]:
     """Count one stream; also the delays, s, from each true onset to its being shown, of the matched ones.
 
     A phase counts as shown from the sample at which it was reported, never from where it is believed to have
     begun. Where nothing breathes (a stream without a true phase, or a pause of at least 3 s between two, from
-    1 s after its start to 0.3 s before its end) every phase shown is a false one.
+    1 s after its start to 0.3 s before its end) every phase shown is a false one. `ahead_samples` is the
+    lookahead, in samples: so long before it was given is the moment that an answer is about.
     """
     n_samples = replay.n_samples
     shown = metrics.intervals_from_events(replay.events, n_samples)
@@ -84,6 +89,7 @@ def tally_from_replay(replay: Replay, truth: Sequence[PhaseInterval]) -> tuple[T
     tally = Tally(
         seconds=np.array(n_samples / RATE_HZ),
         confusion=metrics.confusion_from_codes(true_codes, shown_codes).astype(np.float64),
+        forgiven=_forgiven(replay, true_codes, ahead_samples),
         segments=metrics.segment_counts(truth, shown, n_samples).astype(np.float64),
         onsets=onsets,
         phases=np.array([len(truth), len(shown)], np.float64),
@@ -116,6 +122,7 @@ def measures_from_tally(tally: Tally) -> dict[str, Counts]:
     segments = metrics.f1_from_counts(tally.segments)
     found = {
         "macro_f1_live": metrics.mean_of_known(live),
+        "macro_f1_forgiven": metrics.mean_of_known(metrics.f1_from_confusion(tally.forgiven)),
         **{f"f1_live_{phase}": live[..., code] for phase, code in CODES.items()},
         "segment_f1": metrics.mean_of_known(segments),
         **{f"segment_f1_{phase}": segments[..., row] for row, phase in enumerate(BREATH_PHASES)},
@@ -148,6 +155,30 @@ def delay_measures(delays_s: NDArray[np.float64]) -> dict[str, float]:
         "onset_delay_p90_s": float(p90),
         "onset_delay_mean_s": float(delays_s.mean()),
     }
+
+
+def all_measures(tally: Tally, delays_s: NDArray[np.float64]) -> dict[str, float]:
+    """Every measure by its name, of a tally without further axes and the delays, s, that belong to it."""
+    single = {name: float(value) for name, value in measures_from_tally(tally).items()}
+    return single | delay_measures(delays_s)
+
+
+def plain_measures(measures: dict[str, float]) -> dict[str, float | None]:
+    """None in place of NaN, which JSON does not know."""
+    return {name: None if np.isnan(value) else value for name, value in measures.items()}
+
+
+def _forgiven(replay: Replay, true_codes: metrics.Codes, ahead_samples: int) -> Counts:
+    """As if there were no lookahead to wait for; the end, about which no answer came, is left out."""
+    frames = replay.frames
+    # Until so much has been heard beyond it, every answer is about the first window.
+    moved = [
+        replace(frame, end_sample=frame.end_sample - ahead_samples)
+        for frame in frames
+        if frame.end_sample - ahead_samples >= frames[0].end_sample
+    ]
+    shown_codes = metrics.codes_from_frames(moved, max(0, replay.n_samples - ahead_samples))
+    return metrics.confusion_from_codes(true_codes[: len(shown_codes)], shown_codes).astype(np.float64)
 
 
 def _onsets(

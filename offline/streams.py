@@ -1,8 +1,7 @@
 """The streaming benchmark: labelled streams through the live path, scored overall and slice by slice."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,168 +10,17 @@ from engines.contract import contract_hash
 from engines.pack import Pack
 from offline import stream_scores
 from offline.evaluate import PACKAGES, part_of_days
-from offline.metrics import Interval, drawn_days, interval_95
+from offline.metrics import drawn_days, interval_95
 from offline.predict import Progress
+from offline.stream_chance import chance_level
 from offline.stream_files import SNR_CLASSES, Stream, fingerprint
 from offline.stream_replays import Replayer
-from offline.stream_scores import Tally
+from offline.stream_result import SliceScore, StreamEvaluation, StreamResult, StreamSignature
 from offline.versions import software_versions
+from realtime.clock import samples_from_seconds
+from realtime.decision import DecisionState
 from realtime.pipeline import PipelineSettings
 from realtime.replay import Replay
-
-OVERALL = "overall"
-LONG_PAUSES = "pauses of 3 s and more between breaths"
-LONG_PAUSES = "pauses of 3 s and more between breaths"
-
-
-@dataclass(frozen=True)
-class StreamSignature:
-    """Everything the figures depend on: figures with another signature are not comparable.
-
-    Attributes:
-        contract: hash of the feature contract.
-        pack: the pack's name.
-        pack_sha256: hash of its manifest.
-        streams: fingerprint of the sounds and labels.
-        n_streams: streams replayed.
-        n_spliced: of these, put together from pieces.
-        seconds: their length, s.
-        days_by_part: days of the streams, by the part of the pack's split they belong to, `unknown` for none.
-        settings: of the live path, as it was run.
-        rules: what the measures are made with, s.
-        engine: name of the back end.
-        n_draws: draws of the bootstrap.
-        seed: of the bootstrap.
-        versions: of the software.
-    """
-
-    contract: str
-    pack: str
-    pack_sha256: str
-    streams: str
-    n_streams: int
-    n_spliced: int
-    seconds: float
-    days_by_part: dict[str, int]
-    settings: dict[str, Any]
-    rules: dict[str, float]
-    engine: str
-    n_draws: int
-    seed: int
-    versions: dict[str, str]
-
-    @property
-    def n_seen_days(self) -> int:
-        """Days that the pack was trained or tuned on: figures that hold any say little about new sound."""
-        return self.days_by_part.get("train", 0) + self.days_by_part.get("validation", 0)
-
-
-@dataclass(frozen=True, eq=False)
-class StreamResult:
-    """One stream: what was shown, what was counted, and the measures of it alone; delays in seconds."""
-
-    stream: Stream
-    replay: Replay
-    tally: Tally
-    delays_s: NDArray[np.float64]
-    measures: dict[str, float]
-
-
-@dataclass(frozen=True)
-class SliceScore:
-    """Measures over some of the streams, their counts added; and 95 % intervals over days, by name.
-
-    Attributes:
-        n_streams: how many.
-        n_days: groups that the bootstrap drew from: days, and each stream of no known day.
-        seconds: their length, s.
-        seconds_without_breath: part of it in which false phases are counted, s.
-        measures: NaN where one does not exist.
-        intervals: (NaN, NaN) where there is only one day.
-    """
-
-    n_streams: int
-    n_days: int
-    seconds: float
-    seconds_without_breath: float
-    measures: dict[str, float]
-    intervals: dict[str, Interval]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers; null where a figure does not exist."""
-        return {
-            "n_streams": self.n_streams,
-            "n_days": self.n_days,
-            "seconds": self.seconds,
-            "seconds_without_breath": self.seconds_without_breath,
-            **plain_measures(self.measures),
-            "interval_95": {
-                name: None if np.isnan(low) else [low, high] for name, (low, high) in self.intervals.items()
-            },
-        }
-
-
-@dataclass(frozen=True)
-class StreamEvaluation:
-    """The result of `evaluate_streams`.
-
-    Attributes:
-        signature: what the figures depend on.
-        overall: every stream that holds breath; by kind, day and class of noise also only those.
-        by_kind: kinds of the streams, those without breath too.
-        by_snr: from noisy to clean.
-        by_day: days in order; streams of no known day are left out.
-        by_lookahead: every stream that holds breath, by the lookahead in seconds; the first is `overall`.
-        streams: one result each, in order of name.
-    """
-
-    signature: StreamSignature
-    overall: SliceScore
-    by_kind: dict[str, SliceScore]
-    by_snr: dict[str, SliceScore]
-    by_day: dict[str, SliceScore]
-    by_lookahead: dict[str, SliceScore]
-    streams: tuple[StreamResult, ...]
-
-    @property
-    def by_breathing_kind(self) -> dict[str, SliceScore]:
-        """Of `by_kind` those in which somebody breathes."""
-        kinds = {result.stream.kind for result in self.streams if result.stream.truth}
-        return {kind: score for kind, score in self.by_kind.items() if kind in kinds}
-
-    @property
-    def without_breath(self) -> dict[str, SliceScore]:
-        """The other kinds, and the long pauses between breaths; never empty."""
-        breathing = self.by_breathing_kind
-        found = {kind: score for kind, score in self.by_kind.items() if kind not in breathing}
-        if self.overall.seconds_without_breath or not found:
-            found[LONG_PAUSES] = self.overall
-        return found
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers and strings; null where a figure does not exist."""
-        slices = {
-            "by_kind": self.by_kind,
-            "by_snr": self.by_snr,
-            "by_day": self.by_day,
-            "by_lookahead": self.by_lookahead,
-        }
-        return {
-            "signature": asdict(self.signature),
-            OVERALL: self.overall.to_json(),
-            **{name: {key: one.to_json() for key, one in part.items()} for name, part in slices.items()},
-            "streams": [
-                {
-                    "name": result.stream.name,
-                    "kind": result.stream.kind,
-                    "day": result.stream.day,
-                    "snr_db": result.stream.snr_db,
-                    "seconds": float(result.tally.seconds),
-                    **plain_measures(result.measures),
-                }
-                for result in self.streams
-            ],
-        }
 
 
 def evaluate_streams(
@@ -214,8 +62,8 @@ def evaluate_streams(
         for stream, heard in zip(streams, replayer.replays([one.sound for one in streams]), strict=True):
             for notice in heard[0].notices:
                 tell(notice)
-            for among, one in zip(results, heard, strict=True):
-                among.append(result_from_replay(stream, one))
+            for among, one, setting in zip(results, heard, every, strict=True):
+                among.append(result_from_replay(stream, one, _ahead_samples(setting)))
             if progress:
                 progress(len(results[0]), len(streams))
     days = {
@@ -246,10 +94,10 @@ def evaluate_streams(
     return replace(evaluation, by_lookahead=by_lookahead)
 
 
-def result_from_replay(stream: Stream, heard: Replay) -> StreamResult:
-    """Score one replayed stream."""
-    tally, delays_s = stream_scores.tally_from_replay(heard, stream.truth)
-    return StreamResult(stream, heard, tally, delays_s, _measures(tally, delays_s))
+def result_from_replay(stream: Stream, heard: Replay, ahead_samples: int = 0) -> StreamResult:
+    """Score one replayed stream, whose answers are each about `ahead_samples` before they were given."""
+    tally, delays_s = stream_scores.tally_from_replay(heard, stream.truth, ahead_samples)
+    return StreamResult(stream, heard, tally, delays_s, stream_scores.all_measures(tally, delays_s))
 
 
 def evaluation_from_results(signature: StreamSignature, results: Sequence[StreamResult]) -> StreamEvaluation:
@@ -268,13 +116,9 @@ def evaluation_from_results(signature: StreamSignature, results: Sequence[Stream
         by_snr={name: by_snr[name] for name in SNR_CLASSES if name in by_snr},
         by_day=sliced(breathing, lambda stream: stream.day),
         by_lookahead={},
+        chance=chance_level([(one.stream, one.replay.n_samples) for one in results]),
         streams=tuple(results),
     )
-
-
-def plain_measures(measures: dict[str, float]) -> dict[str, float | None]:
-    """None in place of NaN, which JSON does not know."""
-    return {name: None if np.isnan(value) else value for name, value in measures.items()}
 
 
 def _score(results: Sequence[StreamResult], signature: StreamSignature) -> SliceScore:
@@ -284,7 +128,7 @@ def _score(results: Sequence[StreamResult], signature: StreamSignature) -> Slice
     delays_s = np.concatenate([result.delays_s for result in results])
     total = stream_scores.weighted_sum(stack, np.ones(len(results)))
     groups, group_of = np.unique([result.stream.group for result in results], return_inverse=True)
-    measures = _measures(total, delays_s)
+    measures = stream_scores.all_measures(total, delays_s)
     intervals = dict.fromkeys(measures, (float("nan"), float("nan")))
     if len(groups) > 1:
         drawn = drawn_days(len(groups), signature.n_draws, signature.seed)
@@ -303,6 +147,7 @@ def _score(results: Sequence[StreamResult], signature: StreamSignature) -> Slice
     )
 
 
-def _measures(tally: Tally, delays_s: NDArray[np.float64]) -> dict[str, float]:
-    single = {name: float(value) for name, value in stream_scores.measures_from_tally(tally).items()}
-    return single | stream_scores.delay_measures(delays_s)
+def _ahead_samples(settings: PipelineSettings) -> int:
+    """The lookahead as it is run, in whole hops."""
+    hop_samples = samples_from_seconds(settings.hop_s)
+    return DecisionState.initial(settings.decision, hop_samples, settings.lookahead_s).n_ahead * hop_samples

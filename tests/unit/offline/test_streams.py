@@ -190,6 +190,26 @@ def test_measures_of_a_stream_that_is_late():
     assert measures["rate_error_per_min"] == 0.0
 
 
+def test_a_lookahead_is_forgiven_by_holding_each_answer_against_what_it_is_about():
+    late = shown_by(ROWS, at(9), delay_s=0.25)
+    tally, _ = tally_from_replay(late, TRUTH, at(0.25))
+    measures = measures_from_tally(tally)
+    assert measures["macro_f1_forgiven"] == 1.0 > measures["macro_f1_live"]
+    # Of the last quarter of a second nothing was said.
+    assert tally.forgiven.sum() == 875 == tally.confusion.sum() - 25
+    unforgiven = measures_from_tally(tally_from_replay(late, TRUTH)[0])
+    assert unforgiven["macro_f1_forgiven"] == unforgiven["macro_f1_live"] == measures["macro_f1_live"]
+
+
+def test_nothing_is_forgiven_before_the_first_window_is_complete():
+    frames = tuple(Frame(at(end_s), 1.0, Phase.EXHALE, 1.0, -30.0) for end_s in (1.0, 1.1, 1.2, 1.3))
+    events = (PhaseEvent(Phase.EXHALE, at(1.0), at(1.0), 1.0),)
+    truth = [PhaseInterval(0, at(1.4), Phase.EXHALE)]
+    tally, _ = tally_from_replay(Replay(frames, events, at(1.4)), truth, at(0.2))
+    # 1.4 s less the lookahead, of which the first second is none.
+    assert tally.forgiven[2].tolist() == [100, 0, 20]
+
+
 def test_a_phase_shown_as_the_other_is_no_match():
     wrong = [(2.5, 4.0, Phase.INHALE), *ROWS[2:]]
     tally, _ = tally_from_replay(shown_by(wrong, at(9)), TRUTH)
@@ -294,9 +314,14 @@ def test_lookaheads_inferred_together_are_those_heard_alone(evaluation, folder, 
     together = evaluate_streams(pack, streams, PipelineSettings(), lookaheads_s=(0.3,), n_draws=50)
     alone = evaluate_streams(pack, streams, PipelineSettings(lookahead_s=0.3), n_draws=50)
     assert list(together.by_lookahead) == ["0", "0.3"]
+    assert not evaluation.has_lookahead
+    assert together.has_lookahead
     causal, later = (score.to_json() for score in together.by_lookahead.values())
     assert causal == together.overall.to_json() == evaluation.overall.to_json()
     assert later == alone.overall.to_json() != causal
+    assert causal["macro_f1_forgiven"] == causal["macro_f1_live"]
+    assert later["macro_f1_forgiven"] > later["macro_f1_live"]
+    assert together.chance == evaluation.chance == alone.chance
 
 
 def test_days_of_training_are_counted(evaluation, folder, pack):
@@ -326,6 +351,28 @@ def test_several_lookaheads_are_rows_of_the_page(evaluation):
     after = words[words.index("By lookahead") :]
     assert after.index("0 s") < after.index("0.3 s")
     assert f"{evaluation.by_kind['fast'].measures['onset_f1']:.3f}" in after
+    assert "lookahead forgiven" in after
+
+
+def test_a_lookahead_alone_is_a_row_of_the_page_if_it_is_one(evaluation):
+    later = replace(evaluation, by_lookahead={"0.3": evaluation.overall})
+    assert "By lookahead" in " ".join(Page(page_from_evaluation(later, {})).words)
+
+
+def test_chance_stands_beside_the_figures_of_all_streams_and_of_each_kind(evaluation):
+    assert set(evaluation.breathing_columns) == {"overall", *evaluation.chance.by_kind}
+    content = json.loads(json.dumps(evaluation.to_json(), allow_nan=False))["chance"]
+    words = " ".join(Page(page_from_evaluation(evaluation, {})).words)
+    for chance in (content["overall"], content["by_kind"]["fast"], content["by_kind"]["slow"]):
+        assert f"chance {chance['onset_f1']:.3f}" in words
+        assert f"chance {chance['onset_delay_p90_s']:.2f} s" in words
+        assert 0 < chance["onset_f1"] < 1
+    assert f"shows {100 * content['overall']['onset_recall']:.0f} of 100 phases as what they are" in words
+    assert f"fast: inhalation {content['lengths_s']['fast']['inhale_s']:.2f} s" in words
+
+
+def test_chance_is_the_same_at_every_run(evaluation):
+    assert evaluation_from_results(evaluation.signature, evaluation.streams).chance == evaluation.chance
 
 
 class Page(HTMLParser):
@@ -434,11 +481,38 @@ def test_the_command_prints_and_writes(run, folder, pack, tmp_path):
     assert "5 streams, 0.5 min; days: 2 unknown" in result.stdout
     for words in ("macro-F1 live", "onset F1", "negative", "silence", "25 dB and more"):
         assert words in result.stdout
+    assert "seconds looked ahead" not in result.stdout
     assert "hop_s is set by --hop" in result.stderr
     assert "presence.gate_dbfs is set by" in result.stderr
     settings = json.loads((tmp_path / "o.json").read_text())["signature"]["settings"]
     assert (settings["hop_s"], settings["presence"]["gate_dbfs"]) == (0.2, -50.0)
     assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_the_terminal_has_rows_for_each_day_and_lookahead_and_says_chance_and_what_is_false(
+    run, folder, pack, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    arguments = ["--streams", folder, "--pack", pack.path, "--draws", 5, "--lookahead", "0.3"]
+    result = run("evaluate", *arguments, "--json", tmp_path / "o.json")
+    assert result.exit_code == 0, result.output
+    content = json.loads((tmp_path / "o.json").read_text())
+    lines = [line.strip("│").split("│") for line in result.stdout.splitlines() if line.startswith("│")]
+    rows = {name.strip(): [cell.strip() for cell in cells] for name, *cells in lines}
+    for day, n_streams in (("20190101", 1), ("20190102", 2)):
+        score = content["by_day"][day]
+        scores = [f"{score[name]:.3f}" for name in ("macro_f1_live", "onset_f1")]
+        delays = [f"{score[name]:.2f} s" for name in ("onset_delay_p50_s", "onset_delay_p90_s")]
+        assert rows[day] == [str(n_streams), *scores, *delays, f"{score['phases_per_true']:.2f}"]
+    overall = content["overall"]
+    assert rows["0.3"][:2] == [f"{overall[name]:.3f}" for name in ("macro_f1_live", "macro_f1_forgiven")]
+    for chance in (content["chance"]["overall"], *content["chance"]["by_kind"].values()):
+        assert f"chance {chance['onset_f1']:.3f}" in result.stdout
+    false = content["by_kind"]["negative"]
+    false_texts = [f"{false[name]:.2f}" for name in ("false_phases_per_min", "false_breaths_per_min")]
+    assert rows["negative"] == ["0.1", *false_texts]
+    for words in ("false phases per minute (inhalations and exhalations)", "(inhalations only)"):
+        assert words in result.stdout
 
 
 def test_the_command_writes_nothing_but_json_to_standard_output(run, folder, pack):
