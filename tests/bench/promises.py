@@ -1,0 +1,122 @@
+"""How fast and how small the programs are for who uses them: start, first answer, replay, memory, precompute.
+
+python tests/bench/promises.py [--data CLIPS] [--repeat 5]
+
+Every program is run as a user runs it, several times, one after the other; the median counts. Ends with 1
+where a figure is outside what is promised. Run it on an idle machine.
+"""
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+from offline.benchmark_machine import this_machine
+
+LIVE = [sys.executable, "-m", "realtime.cli"]
+OFFLINE = [sys.executable, "-m", "offline.cli"]
+REPLAYED_S = 120
+PRECOMPUTED = 4000
+
+
+def help_s(_folder: Path) -> float:
+    """Seconds of `breath-live --help`, as installed."""
+    program = shutil.which("breath-live", path=str(Path(sys.executable).parent)) or "breath-live"
+    return timed([program, "--help"])
+
+
+def first_frame_s(folder: Path) -> float:
+    """Seconds from the start of a replay to the first row of its frames."""
+    begun_s = time.monotonic()
+    command = [*LIVE, "replay", str(folder / "breath.wav"), "--frames", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as program:
+        assert program.stdout is not None
+        program.stdout.readline()
+        row = program.stdout.readline()
+        taken_s = time.monotonic() - begun_s
+        program.kill()
+    assert row
+    return taken_s
+
+
+def replay_speed(folder: Path) -> float:
+    """How many times as fast as real time a recording is heard, start of the program included."""
+    return REPLAYED_S / timed(
+        [*LIVE, "replay", str(folder / "breath.wav"), "--frames", str(folder / "f.csv")]
+    )
+
+
+def memory_mb(folder: Path) -> float:
+    """Largest resident memory of a replay, MB."""
+    command = [*LIVE, "replay", str(folder / "breath.wav"), "--frames", str(folder / "f.csv")]
+    most = 0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as program:
+        watched = psutil.Process(program.pid)
+        while program.poll() is None:
+            try:
+                most = max(most, watched.memory_info().rss)
+            except psutil.NoSuchProcess:
+                break
+            time.sleep(0.02)
+    return most / 1e6
+
+
+def timed(command: list[str]) -> float:
+    """Seconds of a program that has to succeed."""
+    begun_s = time.monotonic()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.monotonic() - begun_s
+
+
+PROMISES: tuple[tuple[str, Callable[[Path], float], str, float, bool], ...] = (
+    ("breath-live --help", help_s, "s", 0.3, True),
+    ("first frame of a replay", first_frame_s, "s", 1.5, True),
+    ("replay, times real time", replay_speed, "x", 4.0, False),
+    ("resident memory of a replay", memory_mb, "MB", 300.0, True),
+)
+
+
+def row(what: str, value: float, unit: str, limit: float, is_most: bool) -> bool:
+    """Print a figure beside its limit; whether it holds."""
+    is_kept = value <= limit if is_most else value >= limit
+    word = "at most" if is_most else "at least"
+    print(f"| {what} | {value:.3g} {unit} | {word} {limit:g} {unit} | {'ok' if is_kept else 'NOT KEPT'} |")
+    return is_kept
+
+
+def main() -> None:
+    """Measure, print a table, end with 1 where something is not kept."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="clip set to precompute; its time is told for 4,000 clips")
+    parser.add_argument("--repeat", type=int, default=5)
+    chosen = parser.parse_args()
+    machine = this_machine()
+    print(f"{machine.cpu}, {machine.cores} cores\n\n| | median | promised | |\n|---|---|---|---|")
+    kept = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        demo = [*LIVE, "demo", "--pace", "0", "--seconds", str(REPLAYED_S), "--record"]
+        timed([*demo, str(folder / "breath.wav")])
+        for what, measure, unit, limit, is_most in PROMISES:
+            values = [measure(folder) for _ in range(chosen.repeat)]
+            kept.append(row(what, statistics.median(values), unit, limit, is_most))
+        if chosen.data is not None:
+            store = folder / "store"
+            taken_s = timed([*OFFLINE, "precompute", "--data", str(chosen.data), "--out", str(store)])
+            n_clips = len((store / "clips.csv").read_text(encoding="utf-8").splitlines()) - 1
+            kept.append(row("precompute 4,000 clips", taken_s / n_clips * PRECOMPUTED, "s", 60.0, True))
+    if not all(kept):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
