@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import BreathError
-from engines.installing import install_extra
+from engines.installing import REINSTALL, install_extra
 from engines.paths import path_from_text
 from realtime.doctor import Finding, Verdict, line_from_finding
 
@@ -37,6 +37,8 @@ BASE = {
 # Likewise, on Linux only; the live path does without.
 ON_LINUX = {"pulsectl": "nothing tells when the sound server moves the stream to another microphone"}
 
+# What is imported of us; on PyPI there are distributions of such names, of other people.
+PACKAGES = ("realtime", "engines", "offline")
 # What each extra gives, and the distributions that tell whether it is there.
 EXTRAS = {
     "serve": ("the web page, breath-live serve", ("aiohttp",)),
@@ -80,6 +82,15 @@ def machine() -> Iterator[Finding]:
     for name, loss in ON_LINUX.items() if sys.platform == "linux" else ():
         if not _version(name):
             yield Finding("packages", Verdict.NOTE, f"{name} is not installed: {loss}", f"pip install {name}")
+    for name in PACKAGES:
+        if found := _version(name):
+            yield Finding(
+                "packages",
+                Verdict.WARNING,
+                f"{name} {found} is somebody else's package and has the name of one of ours: the one that was "
+                "installed last is imported",
+                f"give Breath an environment of its own, or: pip uninstall {name}; {REINSTALL}",
+            )
     for extra, (gift, names) in EXTRAS.items():
         absent = [name for name in names if not _version(name)]
         if absent:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from realtime import doctor, doctor_command
+from realtime import doctor, doctor_checks, doctor_command
 from realtime.doctor import Finding, Group, Verdict, examine, exit_code_from_findings
 from realtime.doctor_checks import BASE, EXTRAS, ON_LINUX, machine
 from realtime.doctor_sound import finding_from_capture
@@ -70,6 +70,16 @@ def test_this_machine_is_described():
     assert found["packages"].measures["numpy"] == np.__version__
     assert found["processor"].measures["n_threads"] >= 1
     assert not failed(found.values())
+
+
+def test_another_package_of_one_of_our_names_is_a_warning(monkeypatch):
+    version = doctor_checks._version
+    monkeypatch.setattr(
+        doctor_checks, "_version", lambda name: "2.34.1" if name == "realtime" else version(name)
+    )
+    (warning,) = [found for found in machine() if found.verdict is Verdict.WARNING]
+    assert "realtime 2.34.1 is somebody else's" in warning.text
+    assert "pip uninstall realtime" in warning.mend
 
 
 def test_settings_and_pack_are_found_well(clean_environment, monkeypatch, tiny_pack):
