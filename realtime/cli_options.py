@@ -102,7 +102,10 @@ _SHARED = (
         "--hop", "hop_s", metavar="S", help="Seconds from one answer to the next, 0.01 to 1.  [0.1]"
     ),
     click.option(
-        "--lookahead", "lookahead_s", metavar="S", help="Decide this much later, with more heard, 0 to 1.  [0]"
+        "--lookahead",
+        "lookahead_s",
+        metavar="S",
+        help="Decide later, having heard more: seconds, 0 to 1.  [0]",
     ),
     click.option(
         "--apnoea",

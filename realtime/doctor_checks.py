@@ -87,8 +87,8 @@ def machine() -> Iterator[Finding]:
             yield Finding(
                 "packages",
                 Verdict.WARNING,
-                f"{name} {found} is somebody else's package and has the name of one of ours: the one that was "
-                "installed last is imported",
+                f"{name} {found} is somebody else's package and has the name of one of ours: which one is "
+                "imported depends on which was installed last",
                 f"give Breath an environment of its own, or: pip uninstall {name}; {REINSTALL}",
             )
     for extra, (gift, names) in EXTRAS.items():

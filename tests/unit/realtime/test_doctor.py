@@ -77,7 +77,8 @@ def test_another_package_of_one_of_our_names_is_a_warning(monkeypatch):
     monkeypatch.setattr(
         doctor_checks, "_version", lambda name: "2.34.1" if name == "realtime" else version(name)
     )
-    (warning,) = [found for found in machine() if found.verdict is Verdict.WARNING]
+    found = [finding for finding in machine() if finding.subject == "packages"]
+    (warning,) = [finding for finding in found if finding.verdict is Verdict.WARNING]
     assert "realtime 2.34.1 is somebody else's" in warning.text
     assert "pip uninstall realtime" in warning.mend
 
