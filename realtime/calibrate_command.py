@@ -7,7 +7,7 @@ import click
 from engines.pack import load_pack
 from realtime.calibration import calibrate
 from realtime.config import LiveConfig
-from realtime.profiles import save_profile
+from realtime.profiles import profile_names, save_profile
 
 
 def calibrate_microphone(config: LiveConfig) -> None:
@@ -26,7 +26,7 @@ def calibrate_microphone(config: LiveConfig) -> None:
         with MicrophoneSource(config.device, min_channels=(config.channel or 0) + 1) as source:
             _tell(f"calibrating {source.name}")
             found = calibrate(source, pack.manifest.band_hz[1], config.channel, _tell)
-        path = save_profile(source.device.name, found, datetime.datetime.now().astimezone())
+        path = save_profile(profile_names(source.device)[0], found, datetime.datetime.now().astimezone())
         _tell(
             f"quiet {found.noise_dbfs:.1f} dB, breath {found.breath_dbfs:.1f} dB: "
             f"the gate is set to {found.gate_dbfs:.1f} dB, in {path}"

@@ -14,6 +14,7 @@ from engines.errors import ConfigError, DeviceLostError
 from realtime import portaudio
 from realtime.devices import InputDevice, match_device, match_same_device
 from realtime.moved_stream import MovedStream, can_be_moved
+from realtime.pulse_sources import recording_from
 from realtime.sound_queue import SoundQueue
 from realtime.sources import STALL_S, Block, finite_from_samples
 from realtime.stream_clock import now
@@ -73,9 +74,9 @@ class MicrophoneSource:
         self._moved: MovedStream | None = None
         self._closing = threading.Lock()
         self._queue = SoundQueue(round(_ROOM_S * self.rate_hz))
-        with portaudio.mapped_errors(self.name, self.rate_hz):
+        with portaudio.mapped_errors(self.name, self.rate_hz), recording_from(self.device.chosen_source):
             self._stream = portaudio.sounddevice().InputStream(
-                device=self.device.index,
+                device=self.device.portaudio_index,
                 samplerate=self.rate_hz,
                 blocksize=max(1, round(block_s * self.rate_hz)),
                 channels=self.n_channels,
@@ -106,14 +107,17 @@ class MicrophoneSource:
             self._is_started = True
             # Another thread may have closed it meanwhile.
             with self._closing:
-                if not self._is_closed and can_be_moved(self.name):
+                if not self._is_closed and self.device.is_source:
+                    is_chosen = not self.device.follows_default
+                    self._moved = MovedStream(self.device.source_name, is_chosen=is_chosen)
+                elif not self._is_closed and can_be_moved(self.name):
                     self._moved = MovedStream()
 
     def blocks(self) -> Iterator[Block]:
         """See `AudioSource`.
 
         Raises:
-            DeviceLostError: the device stopped delivering.
+            DeviceLostError: the device stopped delivering, or the sound server delivers another's sound.
             AudioError: the device cannot be started.
         """
         if self._is_closed:
@@ -122,7 +126,7 @@ class MicrophoneSource:
         end = 0
         n_quiet = 0
         heard_at_s = now().steady_s
-        while not self._is_closed:
+        while not self._is_closed and not self._is_elsewhere:
             # Quiet is counted in waits and not by a clock, on which a suspended machine leaves a hole.
             if not self._queue.wait(_TICK_S):
                 n_quiet += 1
@@ -140,6 +144,11 @@ class MicrophoneSource:
                 continue
             end, n_quiet, heard_at_s = block.end, 0, now().steady_s
             yield replace(block, samples=finite_from_samples(block.samples)[0])
+        if self._is_elsewhere and not self._is_closed:
+            raise DeviceLostError(
+                f"{self.name!r} is not heard any more: the sound server has put another microphone in its "
+                "place; plug it in again, or choose that one with --device"
+            )
         if not self._is_closed:
             raise DeviceLostError(
                 f"{self.name!r} has stopped delivering sound; "
@@ -170,6 +179,11 @@ class MicrophoneSource:
     def _hear(self, heard: NDArray[np.float32], n_samples: int, time: Any, status: Any) -> None:
         self._queue.put(heard, has_lost_before=bool(status.input_overflow))
 
+    @property
+    def _is_elsewhere(self) -> bool:
+        """Whether the sound is that of another microphone than the one that was chosen."""
+        return self._moved is not None and self._moved.has_left_chosen
+
     def _no_sound(self) -> NDArray[np.float32]:
         return np.zeros((0, self.n_channels), np.float32)
 
@@ -187,6 +201,7 @@ class MicrophoneOpener:
         self._min_channels = min_channels
         self._device: InputDevice | None = None
         self._rate_hz: int | None = None
+        self._n_channels: int | None = None
 
     def open(self) -> MicrophoneSource:
         """Open it for the first time.
@@ -206,8 +221,16 @@ class MicrophoneOpener:
         portaudio.restart()
         devices = portaudio.list_devices()
         if self._query is None or self._device is None:
-            return self._opened(match_device(devices, self._query), is_started=True)
-        return self._opened(match_same_device(devices, self._device), is_started=True)
+            device = match_device(devices, self._query)
+            if device.is_source and self._n_channels is not None:
+                # Whoever listens counts on as many channels as before; the server makes them of those there.
+                device = replace(device, n_channels_max=self._n_channels)
+            return self._opened(device, is_started=True)
+        device = match_same_device(devices, self._device)
+        if device.is_source:
+            # Its own name may be beside that, or be left away, because a twin of it has come or gone.
+            device = replace(device, name=self._device.name)
+        return self._opened(device, is_started=True)
 
     def abandon(self) -> None:
         """A call is stuck in PortAudio: see `portaudio.abandon`."""
@@ -221,5 +244,5 @@ class MicrophoneOpener:
             except BaseException:
                 source.close()
                 raise
-        self._device, self._rate_hz = device, source.rate_hz
+        self._device, self._rate_hz, self._n_channels = device, source.rate_hz, source.n_channels
         return source

@@ -10,6 +10,7 @@ from typing import Any
 from engines.contract import RATE_HZ
 from engines.errors import AudioError, BreathError, ConfigError, DeviceNotFoundError, RateUnsupportedError
 from realtime.devices import InputDevice, match_device
+from realtime.pulse_sources import with_sources
 
 STANDARD_RATES_HZ = (8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000, 192_000)
 
@@ -39,6 +40,8 @@ _BUSY_MENDS = {
 def list_devices() -> list[InputDevice]:
     """The input devices, as they were when PortAudio was started: it never looks again by itself.
 
+    After them come the sources of the sound server, as they are now: see `with_sources`.
+
     Raises:
         DeviceNotFoundError: PortAudio is not installed.
         AudioError: PortAudio does not work, or nothing is shown because this user may not use sound cards, or
@@ -47,6 +50,7 @@ def list_devices() -> list[InputDevice]:
     sd = sounddevice()
     with mapped_errors("the list of devices"):
         default_index = sd.default.device[0]
+        known = sd.query_devices()
         devices = [
             InputDevice(
                 index=device["index"],
@@ -56,7 +60,7 @@ def list_devices() -> list[InputDevice]:
                 rate_default_hz=device["default_samplerate"],
                 is_default=device["index"] == default_index,
             )
-            for device in sd.query_devices()
+            for device in known
             if device["max_input_channels"] > 0
         ]
     if not devices and (node := forbidden_node(Path("/dev/snd"))):
@@ -65,7 +69,7 @@ def list_devices() -> list[InputDevice]:
         raise AudioError(
             f"there is a microphone, {name}, but another program is using it; {_BUSY_MENDS['linux']}"
         )
-    return devices
+    return with_sources(devices, first_index=len(known))
 
 
 def find_device(query: str | int | None = None) -> InputDevice:
@@ -92,8 +96,9 @@ def choose_settings(device: InputDevice, rate_hz: int | None, min_channels: int)
         AudioError: the device cannot be asked.
     """
     if not 1 <= min_channels <= device.n_channels_max:
+        n_channels = device.n_channels_max
         raise ConfigError(
-            f"{device.name!r} has {device.n_channels_max} channels, not {min_channels}; "
+            f"{device.name!r} has {n_channels} channel{'' if n_channels == 1 else 's'}, not {min_channels}; "
             "choose a lower --channel"
         )
     sd = sounddevice()
@@ -102,7 +107,7 @@ def choose_settings(device: InputDevice, rate_hz: int | None, min_channels: int)
     for rate in rates:
         for n_channels in _channel_counts(device, min_channels):
             try:
-                sd.check_input_settings(device.index, n_channels, "float32", samplerate=rate)
+                sd.check_input_settings(device.portaudio_index, n_channels, "float32", samplerate=rate)
             except sd.PortAudioError as error:
                 refusal = error
             else:
@@ -243,7 +248,7 @@ def _is_taken(device: InputDevice, rate_hz: int) -> bool:
     sd = sounddevice()
     for n_channels in _channel_counts(device, 1):
         try:
-            sd.check_input_settings(device.index, n_channels, "float32", samplerate=rate_hz)
+            sd.check_input_settings(device.portaudio_index, n_channels, "float32", samplerate=rate_hz)
         except sd.PortAudioError:
             continue
         return True
@@ -251,5 +256,8 @@ def _is_taken(device: InputDevice, rate_hz: int) -> bool:
 
 
 def _channel_counts(device: InputDevice, min_channels: int) -> list[int]:
+    if device.is_source:
+        # Of fewer, the server would make mixtures.
+        return [device.n_channels_max]
     counts = {min_channels, max(2, min_channels), device.n_channels_max}
     return [n_channels for n_channels in sorted(counts) if n_channels <= device.n_channels_max]

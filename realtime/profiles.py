@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import platformdirs
@@ -16,8 +16,25 @@ import platformdirs
 from engines.errors import AudioError, ConfigError, OutputError
 from realtime.calibration import Calibration
 from realtime.config import Given, Resolved, completed
+from realtime.moved_stream import SERVER_DEVICES
+
+if TYPE_CHECKING:
+    from realtime.devices import InputDevice
 
 _FOLDER_NAME = "profiles"
+
+
+def profile_names(device: "InputDevice") -> tuple[str, ...]:
+    """The names under which the profile of a device may be kept, the one for a new profile first.
+
+    Behind a sound server it is that of the source that is heard, and not of the device that stands for
+    whichever source is the default; an older one of that device counts as long as there is no other.
+    """
+    if device.source_name is None:
+        return (device.name,)
+    if not device.is_source:
+        return device.source_name, device.name
+    return (device.source_name, *SERVER_DEVICES) if device.is_default else (device.source_name,)
 
 
 def profile_path(device_name: str) -> Path:
@@ -109,7 +126,8 @@ def with_profile(resolved: Resolved) -> Resolved:
             device = find_device(resolved.config.device)
     except AudioError:
         return resolved
-    return completed(resolved, read_profile(device.name))
+    profiles = map(read_profile, profile_names(device))
+    return completed(resolved, next(filter(None, profiles), {}))
 
 
 def _folder() -> Path:

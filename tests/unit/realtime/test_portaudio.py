@@ -153,6 +153,16 @@ def test_the_list_names_number_name_system_channels_and_rates(capsys):
     assert pulse[5] == "-"
 
 
+def test_on_a_terminal_all_rates_in_a_row_take_one_line(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    rates = {5: (16_000, 48_000), 6: portaudio.STANDARD_RATES_HZ}
+    print_devices([USB, device(6, "pulse")], rates)
+    said = capsys.readouterr().out
+    assert "8000 to 192000" in said
+    assert "16000 48000" in said
+
+
 def test_c_code_is_silenced_and_python_is_not():
     program = (
         "import os, sys\n"
