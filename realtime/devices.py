@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 
 from engines.errors import DeviceNotFoundError
 
+# So long is a name that Windows' oldest sound system has cut.
+_SHORTEST_CUT = 31
+
 
 @dataclass(frozen=True)
 class InputDevice:
@@ -56,7 +59,8 @@ def match_device(devices: Sequence[InputDevice], query: str | int | None) -> Inp
 
     A number is tried before a name; case does not matter; a full name beats a part of one, and a device of
     PortAudio's a source of the sound server, which may be the same microphone. A source answers to the
-    server's own name for it, too.
+    server's own name for it, too. At last come devices that have every word of the query in their names or
+    sound systems. Of a microphone that several sound systems list, the one of the default device's counts.
 
     Raises:
         DeviceNotFoundError: none, or more than one, answers to `query`; the message lists the candidates.
@@ -84,8 +88,12 @@ def match_device(devices: Sequence[InputDevice], query: str | int | None) -> Inp
             [device for device in own if wanted in device.name.lower()],
             [device for device in sources if wanted in device.name.lower()],
             [device for device in sources if any(wanted in name for name in _names(device))],
+            [device for device in devices if _has_words(device, wanted)],
         ]
     found = next(filter(None, candidates), [])
+    if len(found) > 1 and _are_one_microphone(found):
+        usual = {device.host_api for device in devices if device.is_default}
+        found = [device for device in found if device.host_api in usual] or found[:1]
     if len(found) == 1:
         return found[0]
     if found:
@@ -114,6 +122,18 @@ def match_same_device(devices: Sequence[InputDevice], known: InputDevice) -> Inp
         if len(found) == 1:
             return found[0]
     raise DeviceNotFoundError(f"{known.name!r} is not there; plug it in again")
+
+
+def _has_words(device: InputDevice, wanted: str) -> bool:
+    text = f"{device.name} {device.host_api}".lower()
+    words = re.findall(r"[^\s,]+", wanted)
+    return bool(words) and all(word in text for word in words)
+
+
+def _are_one_microphone(devices: Sequence[InputDevice]) -> bool:
+    """Whether these are one device that several sound systems list, as on Windows; one of them cuts names."""
+    names = {device.name.lower()[:_SHORTEST_CUT] for device in devices}
+    return len(names) == 1 and len({device.host_api for device in devices}) == len(devices)
 
 
 def _names(source: InputDevice) -> tuple[str, str]:

@@ -38,7 +38,40 @@ def test_a_device_is_found_by_number_or_name(query: str | int | None, index: int
     assert match_device(DEVICES, query).index == index
 
 
-@pytest.mark.parametrize("query", [1, "1", "bluetooth", "", -1, "9"])
+ON_WINDOWS = [
+    InputDevice(1, "Microphone (Yeti Stereo Microph", "MME", 2, 44100.0, is_default=False),
+    InputDevice(2, "Microphone Array (Realtek(R) Au", "MME", 2, 44100.0, is_default=True),
+    InputDevice(
+        6, "Microphone (Yeti Stereo Microphone)", "Windows DirectSound", 2, 44100.0, is_default=False
+    ),
+    InputDevice(9, "Microphone (Yeti Stereo Microphone)", "Windows WASAPI", 2, 48000.0, is_default=False),
+    InputDevice(10, "Microphone Array (Realtek(R) Audio)", "Windows WASAPI", 2, 48000.0, is_default=False),
+]
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ("Yeti", 1),
+        ("yeti, WASAPI", 9),
+        ("yeti directsound", 6),
+        ("Microphone (Yeti Stereo Microph", 1),
+        ("Realtek", 2),
+        ("wasapi realtek", 10),
+        ("Microphone (Yeti Stereo Microphone)", 6),
+    ],
+)
+def test_a_microphone_that_several_sound_systems_list_is_one(query: str, index: int) -> None:
+    assert match_device(ON_WINDOWS, query).index == index
+
+
+@pytest.mark.parametrize("query", ["Microphone", "wasapi"])
+def test_two_microphones_stay_two_on_any_sound_system(query: str) -> None:
+    with pytest.raises(DeviceNotFoundError, match="choose one with --device"):
+        match_device(ON_WINDOWS, query)
+
+
+@pytest.mark.parametrize("query", [1, "1", "bluetooth", "", " , ", -1, "9"])
 def test_what_nobody_answers_to_lists_all(query: str | int) -> None:
     with pytest.raises(DeviceNotFoundError) as caught:
         match_device(DEVICES, query)
