@@ -71,7 +71,7 @@ def test_two_microphones_stay_two_on_any_sound_system(query: str) -> None:
         match_device(ON_WINDOWS, query)
 
 
-@pytest.mark.parametrize("query", [1, "1", "bluetooth", "", " , ", -1, "9"])
+@pytest.mark.parametrize("query", [1, "1", "bluetooth", "", -1, "9"])
 def test_what_nobody_answers_to_lists_all(query: str | int) -> None:
     with pytest.raises(DeviceNotFoundError) as caught:
         match_device(DEVICES, query)
