@@ -15,6 +15,7 @@ from pathlib import Path
 
 from engines.engine_cache import write_whole
 from engines.errors import OutputError
+from engines.paths import user_folder
 
 # A pack takes about 17 MB.
 MAX_FOLDERS = 8
@@ -82,6 +83,4 @@ class CompiledGraphs:
 
 def default_root() -> Path:
     """The user's own cache folder for compiled graphs."""
-    import platformdirs
-
-    return platformdirs.user_cache_path("breath", appauthor=False) / "openvino"
+    return user_folder("cache") / "openvino"

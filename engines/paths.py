@@ -1,7 +1,9 @@
 """Paths as people write them: on a command line, in a variable, in a configuration file."""
 
+import os
 from os import PathLike
 from pathlib import Path
+from typing import Literal
 
 from engines.errors import ConfigError
 
@@ -23,3 +25,18 @@ def path_from_text(text: str | PathLike[str]) -> Path:
             f"{path} begins with the folder of a user who is not known here; write the whole path, "
             "or ./ before a name that begins with ~"
         ) from error
+
+
+def user_folder(kind: Literal["cache", "config"]) -> Path:
+    """The user's own folder for what Breath can make again, or for its settings.
+
+    Where nobody knows the user, as in a container without HOME, it is one in which nothing
+    can be, and nothing can be made.
+    """
+    import platformdirs
+
+    find = platformdirs.user_cache_path if kind == "cache" else platformdirs.user_config_path
+    try:
+        return find("breath", appauthor=False)
+    except RuntimeError:
+        return Path(os.devnull) / "breath"

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import platformdirs
 
 from engines.errors import ConfigError
-from engines.paths import path_from_text
+from engines.paths import path_from_text, user_folder
 from realtime.breaths import BreathSettings
 from realtime.decision import DecisionSettings
 from realtime.pipeline import PipelineSettings
@@ -117,7 +116,7 @@ _TYPE_WORDS = {float: "a number", int: "a whole number", bool: "true or false", 
 
 def default_file() -> Path:
     """Where the configuration file is looked for when none is named."""
-    return platformdirs.user_config_path("breath", appauthor=False) / FILE_NAME
+    return user_folder("config") / FILE_NAME
 
 
 def resolve(

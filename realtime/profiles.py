@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import platformdirs
 
 from engines.errors import AudioError, ConfigError, OutputError
+from engines.paths import user_folder
 from realtime.calibration import Calibration
 from realtime.config import Given, Resolved, completed
 from realtime.moved_stream import SERVER_DEVICES
@@ -93,7 +93,7 @@ def read_profile(device_name: str) -> dict[str, Given]:
     path = profile_path(device_name)
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(
@@ -131,7 +131,7 @@ def with_profile(resolved: Resolved) -> Resolved:
 
 
 def _folder() -> Path:
-    return platformdirs.user_config_path("breath", appauthor=False) / _FOLDER_NAME
+    return user_folder("config") / _FOLDER_NAME
 
 
 def _quoted(text: str) -> str:

@@ -1,13 +1,18 @@
 """Paths that people write, and those that are none."""
 
+import os
+from datetime import datetime
 from pathlib import Path
 
+import platformdirs
 import pytest
 
-from engines.errors import ConfigError
+from engines.errors import ConfigError, OutputError
 from engines.pack import load_pack
 from engines.paths import path_from_text
-from realtime.config import resolve
+from realtime.calibration import Calibration
+from realtime.config import LiveConfig, resolve
+from realtime.profiles import read_profile, save_profile
 from realtime.sinks.output import LineOutput
 from realtime.sinks.recording import recording_path
 
@@ -19,6 +24,20 @@ def test_the_users_own_folder_is_found(monkeypatch, tmp_path):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert path_from_text("~/x.wav") == tmp_path / "x.wav"
     assert path_from_text(Path("a/~b")) == Path("a/~b")
+
+
+def test_where_nobody_knows_the_user_there_are_no_settings_and_no_traceback(monkeypatch, tmp_path):
+    def unknown(*_args, **_more):
+        raise RuntimeError("could not determine the home directory for '~/.config'")
+
+    for name in ("user_cache_path", "user_config_path"):
+        monkeypatch.setattr(platformdirs, name, unknown)
+    for name in [name for name in os.environ if name.startswith("BREATH_")]:
+        monkeypatch.delenv(name)
+    assert resolve({}, None, {}).config == LiveConfig()
+    assert read_profile("USB Microphone") == {}
+    with pytest.raises(OutputError):
+        save_profile("USB Microphone", Calibration(-70.0, -40.0), datetime.now().astimezone())
 
 
 @pytest.mark.parametrize(("text", "said"), [(NOBODY, "not known"), ("a\0b.wav", "NUL")])
