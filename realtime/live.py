@@ -22,13 +22,13 @@ from realtime.outlets import Outlets, check_recording_stays_apart
 from realtime.pipeline import Pipeline
 from realtime.resample import check_rate
 from realtime.session import Session, Summary
-from realtime.sinks import csv_breaths, csv_frames, jsonl
-from realtime.sinks.base import Sink, tap_from_sinks
-from realtime.sinks.csv_rows import write_header
-from realtime.sinks.output import STANDARD_OUTPUT, LineOutput, check_target
+from realtime.sinks.base import tap_from_sinks
+from realtime.sinks.output import STANDARD_OUTPUT, check_target
 from realtime.sinks.terminal_view import Facts
 from realtime.sources import AudioSource
 from realtime.stage_meters import text_from_stages
+from realtime.wire import StartMessage
+from realtime.writers import Writers
 
 
 def listen(config: LiveConfig, onlooker: Onlooker | None = None) -> None:
@@ -47,7 +47,8 @@ def listen(config: LiveConfig, onlooker: Onlooker | None = None) -> None:
         return
     opener = MicrophoneOpener(config.device, min_channels=(config.channel or 0) + 1)
     with quiet_libraries():
-        run(config, iter([LastingSource(opener, config.reconnect_s)]), onlooker=onlooker)
+        source = LastingSource(opener, config.reconnect_s)
+        run(config, iter([source]), onlooker=onlooker, tells_start=True)
 
 
 def why_no_microphone(config: LiveConfig) -> str:
@@ -88,7 +89,8 @@ def demo(config: LiveConfig, notice: str = "", onlooker: Onlooker | None = None)
 
     pace = 1.0 if config.pace is None else config.pace
     source = DemoSource(config.seconds, seed=config.seed, block_samples=config.block_samples, pace=pace)
-    run(config, iter([source]), notice=notice, onlooker=onlooker)
+    # Where a microphone was expected, the events tell that there was none.
+    run(config, iter([source]), notice=notice, onlooker=onlooker, tells_start=bool(notice))
 
 
 def replay(config: LiveConfig, paths: Sequence[str], onlooker: Onlooker | None = None) -> None:
@@ -121,6 +123,8 @@ def run(
     file_names: Sequence[str] = (),
     notice: str = "",
     onlooker: Onlooker | None = None,
+    *,
+    tells_start: bool = False,
 ) -> None:
     """Hear each source to its end, and print a summary of each on standard error, however the run ends.
 
@@ -130,6 +134,7 @@ def run(
         file_names: of the sources, if they are files; with several, rows and objects name theirs.
         notice: people are told this first.
         onlooker: looks on, beside whoever is in front of the terminal.
+        tells_start: whether the events of each source begin with what is heard, and since when.
 
     Raises:
         ConfigError: a setting that cannot be used.
@@ -160,7 +165,7 @@ def run(
             engine, choice = open_engine(pack, config.engine, config.n_threads)
             stack.enter_context(engine)
             # Opening empties the files: what they held should not be lost for nothing.
-            writers = _Writers(
+            writers = Writers(
                 config,
                 stack,
                 has_file=len(file_names) > 1,
@@ -187,7 +192,8 @@ def run(
                     number = len(sessions) + 1 if onlooker.brings_sound else None
                     facts = _facts(source, config, pack, choice, number)
                     # Written first, then shown: a crash between the two loses nothing that was seen.
-                    sinks = [*writers.sinks(source, number), audience.sink(facts), *outlets.sinks()]
+                    start = _start(facts, config, pack, choice) if tells_start else None
+                    sinks = [*writers.sinks(source, number, start), audience.sink(facts), *outlets.sinks()]
                     sinks += onlooker.sinks(facts)
                     tap = tap_from_sinks(sinks)
                     pipeline = Pipeline(source, engine, pack.manifest, config.pipeline, tap)
@@ -219,42 +225,6 @@ def _check_targets(config: LiveConfig) -> None:
         check_target(target)
 
 
-class _Writers:
-    """The files for programs."""
-
-    def __init__(
-        self, config: LiveConfig, stack: ExitStack, *, has_file: bool, has_session: bool, is_patient: bool
-    ) -> None:
-        self._has_file = has_file
-        self._is_patient = is_patient
-        self._frames = self._opened(config.frames, stack)
-        self._events = self._opened(config.events, stack)
-        self._breaths = self._opened(config.breaths, stack)
-        self.has_standard_output = STANDARD_OUTPUT in (config.frames, config.events, config.breaths)
-        for output, columns in ((self._frames, csv_frames.COLUMNS), (self._breaths, csv_breaths.COLUMNS)):
-            if output:
-                write_header(output, columns, has_file=has_file, has_session=has_session)
-
-    def sinks(self, source: AudioSource, session: int | None) -> list[Sink]:
-        """Sinks for one session, which is numbered where several have no name of a file."""
-        file = source.name if self._has_file else None
-        sinks: list[Sink] = []
-        if self._frames:
-            sinks.append(csv_frames.CsvSink(self._frames, file, session))
-        if self._events:
-            sinks.append(jsonl.JsonlSink(self._events, file, session))
-        if self._breaths:
-            sinks.append(csv_breaths.BreathCsvSink(self._breaths, file, session))
-        return sinks
-
-    def _opened(self, target: str | None, stack: ExitStack) -> LineOutput | None:
-        if not target:
-            return None
-        output = LineOutput(target, is_patient=self._is_patient)
-        stack.callback(output.close)
-        return output
-
-
 def _facts(source: AudioSource, config: LiveConfig, pack: Pack, choice: Choice, session: int | None) -> Facts:
     return Facts(
         source=source.name,
@@ -263,6 +233,18 @@ def _facts(source: AudioSource, config: LiveConfig, pack: Pack, choice: Choice, 
         hop_samples=samples_from_seconds(config.hop_s),
         is_live=source.is_live,
         session=session,
+    )
+
+
+def _start(facts: Facts, config: LiveConfig, pack: Pack, choice: Choice) -> StartMessage:
+    return StartMessage(
+        source=facts.source,
+        started_at="",
+        pack=facts.pack,
+        pack_sha256=pack.sha256,
+        engine=choice.name,
+        hop_s=config.hop_s,
+        lookahead_s=config.pipeline.lookahead_s,
     )
 
 

@@ -14,7 +14,7 @@ from realtime.clock import seconds_from_samples
 from realtime.events import Apnoea, Breath, Condition, Gap, Health, Mark, Phase, PhaseEvent, Report
 
 # The first number changes when readers have to change, the second when keys or events are added.
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 SCHEMA_ID = "urn:breath:events:1"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -33,6 +33,21 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
 
     file: str | UnsetType = UNSET
     session: Number | UnsetType = UNSET
+
+
+class StartMessage(Message, frozen=True, kw_only=True, tag="start"):
+    """A microphone is heard: which, when its first sample was (RFC 3339, UTC), and how it is listened to.
+
+    `pack_sha256` is the hash of the pack's manifest, and by that of everything in it.
+    """
+
+    source: str
+    started_at: str
+    pack: str
+    pack_sha256: str
+    engine: str
+    hop_s: Positive
+    lookahead_s: Seconds
 
 
 class PhaseMessage(Message, frozen=True, kw_only=True, tag="phase"):
@@ -98,12 +113,19 @@ class MarkMessage(Message, frozen=True, kw_only=True, tag="mark"):
     time_s: Seconds
 
 
-AnyMessage = PhaseMessage | BreathMessage | ApnoeaMessage | HealthMessage | GapMessage | MarkMessage
+AnyMessage = (
+    StartMessage | PhaseMessage | BreathMessage | ApnoeaMessage | HealthMessage | GapMessage | MarkMessage
+)
 
 
 def json_from_event(event: PhaseEvent | Report, file: str | None = None, session: int | None = None) -> str:
     """One line of JSON, without its end; `file` and `session` are added unless they are None."""
-    content = msgspec.to_builtins(message_from_event(event))
+    return json_from_message(message_from_event(event), file, session)
+
+
+def json_from_message(message: AnyMessage, file: str | None = None, session: int | None = None) -> str:
+    """As `json_from_event`."""
+    content = msgspec.to_builtins(message)
     if file is not None:
         content["file"] = file
     if session is not None:

@@ -47,6 +47,15 @@ def test_without_portaudio_the_demo_is_heard_and_one_line_says_why(no_portaudio)
     assert b"demo: heard 3.0 s" in err
 
 
+def test_without_portaudio_the_events_tell_that_the_demo_was_heard(no_portaudio):
+    out, _ = program("--seconds", 3, "--events", "-", env=no_portaudio).communicate(timeout=60)
+    start, *others = [json.loads(line) for line in out.splitlines()]
+    assert (start["event"], start["source"]) == ("start", "demo")
+    assert others
+    out, _ = program("demo", "--seconds", 3, "--events", "-", env=no_portaudio).communicate(timeout=60)
+    assert [json.loads(line) for line in out.splitlines()] == others
+
+
 @pytest.mark.parametrize("args", [["devices"], ["--device", "USB"]])
 def test_without_portaudio_what_needs_it_fails_with_the_mend(no_portaudio, args):
     process = program(*args, env=no_portaudio)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from realtime.sinks.csv_rows import write_header
 from realtime.sinks.jsonl import JsonlSink
 from realtime.sinks.lines import LinesSink
 from realtime.sinks.output import LineOutput
+from realtime.wire import StartMessage
 
 STATUS = Status(2.0, None, 1.0, 2.0, 0, 0)
 SILENCE = np.zeros(1600, np.float32)
@@ -45,6 +47,29 @@ def test_an_event_is_exactly_the_promised_line(tmp_path):
 
 
 CLIPPING = Health(Condition.CLIPPING, True, 48_000, 3.14159, "%")
+
+
+START = StartMessage(
+    source="USB", started_at="", pack="default", pack_sha256="ab", engine="torch", hop_s=0.1, lookahead_s=0.0
+)
+
+
+@pytest.mark.parametrize("first", ["step", "report"])
+def test_of_a_microphone_the_first_line_tells_when_it_began(tmp_path, first):
+    path = tmp_path / "events.jsonl"
+    output = LineOutput(str(path))
+    sink = JsonlSink(output, session=2, start=START)
+    if first == "report":
+        sink.report(CLIPPING)
+    now = datetime.now(UTC)
+    sink.show(step(48_000), STATUS)
+    sink.show(step(48_000, event=EVENT), STATUS)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["start", *["health"] * (first == "report"), "phase"]
+    assert (lines[0]["source"], lines[0]["session"], lines[0]["pack_sha256"]) == ("USB", 2, "ab")
+    ago = now - datetime.fromisoformat(lines[0]["started_at"])
+    assert 2.9 < ago.total_seconds() < 3.5
+    output.close()
 
 
 def test_health_and_gaps_are_exactly_the_promised_lines(tmp_path):

@@ -1,0 +1,58 @@
+"""The files for programs: frames, events and breaths."""
+
+from contextlib import ExitStack
+
+from realtime.config import LiveConfig
+from realtime.sinks import csv_breaths, csv_frames, jsonl
+from realtime.sinks.base import Sink
+from realtime.sinks.csv_rows import write_header
+from realtime.sinks.output import STANDARD_OUTPUT, LineOutput
+from realtime.sources import AudioSource
+from realtime.wire import StartMessage
+
+
+class Writers:
+    """Opened, and emptied, when created.
+
+    Args:
+        config: which files are wanted.
+        stack: closes them.
+        has_file: whether every row names its recording.
+        has_session: whether every row has the number of its session.
+        is_patient: see `LineOutput`.
+
+    Raises:
+        OutputError: a file cannot be opened.
+    """
+
+    def __init__(
+        self, config: LiveConfig, stack: ExitStack, *, has_file: bool, has_session: bool, is_patient: bool
+    ) -> None:
+        self._has_file = has_file
+        self._is_patient = is_patient
+        self._frames = self._opened(config.frames, stack)
+        self._events = self._opened(config.events, stack)
+        self._breaths = self._opened(config.breaths, stack)
+        self.has_standard_output = STANDARD_OUTPUT in (config.frames, config.events, config.breaths)
+        for output, columns in ((self._frames, csv_frames.COLUMNS), (self._breaths, csv_breaths.COLUMNS)):
+            if output:
+                write_header(output, columns, has_file=has_file, has_session=has_session)
+
+    def sinks(self, source: AudioSource, session: int | None, start: StartMessage | None) -> list[Sink]:
+        """Sinks for one session, which is numbered where several have no name of a file."""
+        file = source.name if self._has_file else None
+        sinks: list[Sink] = []
+        if self._frames:
+            sinks.append(csv_frames.CsvSink(self._frames, file, session))
+        if self._events:
+            sinks.append(jsonl.JsonlSink(self._events, file, session, start))
+        if self._breaths:
+            sinks.append(csv_breaths.BreathCsvSink(self._breaths, file, session))
+        return sinks
+
+    def _opened(self, target: str | None, stack: ExitStack) -> LineOutput | None:
+        if not target:
+            return None
+        output = LineOutput(target, is_patient=self._is_patient)
+        stack.callback(output.close)
+        return output
