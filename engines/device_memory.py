@@ -18,6 +18,7 @@ from engines.errors import BackendUnavailableError, EngineError
 from engines.installing import install_extra
 
 Floats = NDArray[np.float32]
+_CLOSED = "the memory of the GPU was given back; open the engine again"
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -39,8 +40,8 @@ class DeviceArray:
 class DeviceMemory(Protocol):
     """Allocations and one stream, not the default one.
 
-    Every call raises EngineError where CUDA reports an error. It reports late: an error in what was enqueued
-    comes with the next call, `synchronise` at the latest.
+    For any thread, one at a time. Calls raise EngineError where CUDA reports an error, and after `close`.
+    CUDA reports late: an error in what was enqueued comes with the next call, `synchronise` at the latest.
     """
 
     @property
@@ -87,16 +88,18 @@ class TorchMemory:
     @property
     def stream_handle(self) -> int:
         """See `DeviceMemory`."""
-        return int(self.stream.cuda_stream)
+        return int(self._open().cuda_stream)
 
     def allocate(self, shape: tuple[int, ...]) -> DeviceArray:
         """See `DeviceMemory`."""
+        self._open()
         with _checked(f"allocation of {shape}"):
             tensor = self._torch.empty(shape, dtype=self._torch.float32, device="cuda")
         return DeviceArray(shape, tensor.data_ptr(), tensor)
 
     def page_locked(self, shape: tuple[int, ...]) -> Floats:
         """See `DeviceMemory`."""
+        self._open()
         with _checked(f"page-locked allocation of {shape}"):
             tensor = self._torch.zeros(shape, dtype=self._torch.float32, pin_memory=True)
         # The array does not keep the tensor's memory page-locked by itself.
@@ -106,27 +109,33 @@ class TorchMemory:
 
     def upload(self, host: Floats, device: DeviceArray) -> None:
         """See `DeviceMemory`."""
-        with _checked("upload"), self._torch.cuda.stream(self.stream):
+        stream = self._open()
+        with _checked("upload"), self._torch.cuda.stream(stream):
             device.owner[: len(host)].copy_(self._torch.from_numpy(host), non_blocking=True)
 
     def download(self, device: DeviceArray, host: Floats) -> None:
         """See `DeviceMemory`."""
-        with _checked("download"), self._torch.cuda.stream(self.stream):
+        stream = self._open()
+        with _checked("download"), self._torch.cuda.stream(stream):
             self._torch.from_numpy(host).copy_(device.owner[: len(host)], non_blocking=True)
 
     def synchronise(self) -> None:
         """See `DeviceMemory`."""
+        stream = self._open()
         with _checked("work"):
-            self.stream.synchronize()
+            stream.synchronize()
 
     def capture(self, enqueue: Callable[[], None]) -> Callable[[], None] | None:
         """See `DeviceMemory`."""
-        graph = self._torch.cuda.CUDAGraph()
-        with _checked("capture"), self._torch.cuda.graph(graph, stream=self.stream):
-            enqueue()
+        stream = self._open()
+        with _checked("capture"):
+            graph = self._torch.cuda.CUDAGraph()
+            with self._torch.cuda.graph(graph, stream=stream):
+                enqueue()
 
         def launch() -> None:
-            with _checked("launch of the graph"), self._torch.cuda.stream(self.stream):
+            stream = self._open()
+            with _checked("launch of the graph"), self._torch.cuda.stream(stream):
                 graph.replay()
 
         return launch
@@ -140,9 +149,16 @@ class TorchMemory:
         self.stream = None
         self._pinned.clear()
 
+    def _open(self) -> Any:
+        if self.stream is None:
+            raise EngineError(_CLOSED)
+        return self.stream
+
 
 class PycudaMemory:
     """Memory and stream of pycuda in the primary context of GPU 0; see `DeviceMemory`. Knows no graphs.
+
+    A context is current on one thread, and engines are used on several: it is made so for each call alone.
 
     Raises:
         BackendUnavailableError: pycuda is not installed.
@@ -161,44 +177,42 @@ class PycudaMemory:
         with _checked("pycuda cannot use the GPU"):
             cuda.init()
             self._context: Any = cuda.Device(0).retain_primary_context()
-            self._context.push()
-            try:
+            with _current(self._context):
                 self._stream: Any = cuda.Stream()
-            except BaseException:
-                self._context.pop()
-                raise
 
     @property
     def stream_handle(self) -> int:
         """See `DeviceMemory`."""
+        if self._context is None:
+            raise EngineError(_CLOSED)
         return int(self._stream.handle)
 
     def allocate(self, shape: tuple[int, ...]) -> DeviceArray:
         """See `DeviceMemory`."""
-        with _checked(f"allocation of {shape}"):
+        with self._at_work(f"allocation of {shape}"):
             allocation = self._cuda.mem_alloc(4 * int(np.prod(shape)))
         self._allocations.append(allocation)
         return DeviceArray(shape, int(allocation), allocation)
 
     def page_locked(self, shape: tuple[int, ...]) -> Floats:
         """See `DeviceMemory`."""
-        with _checked(f"page-locked allocation of {shape}"):
+        with self._at_work(f"page-locked allocation of {shape}"):
             host: Floats = self._cuda.pagelocked_zeros(shape, np.float32)
         return host
 
     def upload(self, host: Floats, device: DeviceArray) -> None:
         """See `DeviceMemory`."""
-        with _checked("upload"):
+        with self._at_work("upload"):
             self._cuda.memcpy_htod_async(device.address, host, self._stream)
 
     def download(self, device: DeviceArray, host: Floats) -> None:
         """See `DeviceMemory`."""
-        with _checked("download"):
+        with self._at_work("download"):
             self._cuda.memcpy_dtoh_async(host, device.address, self._stream)
 
     def synchronise(self) -> None:
         """See `DeviceMemory`."""
-        with _checked("work"):
+        with self._at_work("work"):
             self._stream.synchronize()
 
     def capture(self, enqueue: Callable[[], None]) -> Callable[[], None] | None:
@@ -210,13 +224,29 @@ class PycudaMemory:
         if self._context is None:
             return
         context, self._context = self._context, None
-        for allocation in self._allocations:
-            with _told("pycuda"):
-                allocation.free()
-        self._allocations.clear()
-        self._stream = None
-        with _told("pycuda"):
-            context.pop()
+        with _told("pycuda"), _current(context):
+            for allocation in self._allocations:
+                with _told("pycuda"):
+                    allocation.free()
+            self._allocations.clear()
+            self._stream = None
+
+    @contextlib.contextmanager
+    def _at_work(self, what: str) -> Iterator[None]:
+        if self._context is None:
+            raise EngineError(_CLOSED)
+        with _checked(what), _current(self._context):
+            yield
+
+
+@contextlib.contextmanager
+def _current(context: Any) -> Iterator[None]:
+    """A context of pycuda is the current one of this thread."""
+    context.push()
+    try:
+        yield
+    finally:
+        context.pop()
 
 
 @contextlib.contextmanager
