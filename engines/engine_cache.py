@@ -23,10 +23,13 @@ from typing import Any, Literal
 import msgspec
 
 from engines.errors import ConfigError, EngineMismatchError, EngineMissingError, OutputError
+from engines.paths import path_from_text, user_folder
 
 # 2: the features are among the plans.
 SCHEMA_VERSION = 2
 MANIFEST_NAME = "engine.json"
+# One letter less would be a slip of BREATH_ENGINE, the setting.
+ROOT_VARIABLE = "BREATH_ENGINE_CACHE"
 Precision = Literal["fp32", "fp16", "int8"]
 
 
@@ -112,11 +115,19 @@ class CachedEngine:
     manifest: EngineManifest
 
 
-def default_root() -> Path:
-    """The user's own cache folder for engines."""
-    import platformdirs
+def chosen_root() -> Path | None:
+    """The folder that the environment names for engines; None: it names none.
 
-    return platformdirs.user_cache_path("breath", appauthor=False) / "engines"
+    Raises:
+        ConfigError: it can be no path; see `path_from_text`.
+    """
+    text = os.environ.get(ROOT_VARIABLE, "")
+    return path_from_text(text) if text else None
+
+
+def default_root() -> Path:
+    """`chosen_root`, or else the user's own cache folder for engines."""
+    return chosen_root() or user_folder("cache") / "engines"
 
 
 def build_command(

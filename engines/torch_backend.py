@@ -1,6 +1,7 @@
 """The reference back end: torch, eager, on the CPU or on a CUDA device."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +15,7 @@ from engines.backend import Inference, inference_from_outputs
 from engines.cnn8 import CNN8
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import EngineError, EngineMissingError, PackError
+from engines.installing import REINSTALL
 from engines.pack import FEATURES, Pack
 from engines.vgg import VGG
 
@@ -21,22 +23,20 @@ ARCHITECTURES: dict[str, type[CNN8] | type[VGG]] = {"cnn8": CNN8, "vgg": VGG}
 
 
 class TorchEngine:
-    """Runs the pack's weights in torch; see `engines.backend.Engine`.
+    """Runs networks in torch, float32; see `engines.backend.Engine`.
 
     Args:
-        pack: a pack that has its weights.
+        networks: by their names, in the pack's order, such as `load_networks` gives them.
         features: module from windows (B, 16000) to images and scalars, made for the pack's parameters.
         device: where to run, such as `cpu` or `cuda`.
     """
 
     name = "torch"
 
-    def __init__(self, pack: Pack, features: nn.Module, device: str = "cpu") -> None:
+    def __init__(self, networks: Mapping[str, nn.Module], features: nn.Module, device: str = "cpu") -> None:
         self._device = torch.device(device)
         self._features: nn.Module | None = features.eval().to(self._device)
-        self._networks = {
-            name: network.eval().to(self._device) for name, network in load_networks(pack).items()
-        }
+        self._networks = {name: network.eval().to(self._device) for name, network in networks.items()}
 
     def warm_up(self) -> None:
         """Run once on silence."""
@@ -94,7 +94,9 @@ def load_networks(pack: Pack) -> dict[str, nn.Module]:
     networks: dict[str, nn.Module] = {}
     for info in pack.manifest.networks:
         if info.architecture not in ARCHITECTURES:
-            raise PackError(f"{pack.path}: unknown architecture {info.architecture!r}; upgrade breath")
+            raise PackError(
+                f"{pack.path}: unknown architecture {info.architecture!r}; newer source, then: {REINSTALL}"
+            )
         network = ARCHITECTURES[info.architecture](n_outputs=info.n_outputs)
         network.load_state_dict(_state(pack.weight_paths[info.name], network))
         networks[info.name] = network.eval()

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
-
 from engines.engine_cache import (
     MANIFEST_NAME,
     SCHEMA_VERSION,
@@ -34,11 +32,10 @@ from engines.file_lock import file_lock
 from engines.gpu import Gpu, usable_gpu
 from engines.pack import FEATURES, Pack
 from engines.tensorrt_api import TensorRtApi, load_api
-from offline.clips import ClipSet
+from offline.build_cpu import export_command
 from offline.half_graph import half_graph
-from offline.parity import MAX_CLIPS, Parity, Windows, compare
-from offline.probes import edge_cases
-from offline.sound import read_clip
+from offline.parity import Parity, compare
+from offline.probes import Windows, gate_windows
 from offline.symmetric_graph import symmetric_graph
 from offline.tensorrt_builder import Plan, build_plan
 from realtime.gpu_engine import has_torch_with_cuda, open_plans
@@ -78,7 +75,7 @@ def build_engine(
         precision: of the networks; features, inputs and outputs are float32. None: int8 for a pack of INT8
             graphs, else fp32.
         batch: numbers of windows in one inference.
-        root: folder of the cache; None: the user's own.
+        root: folder of the cache; None: see `engines.engine_cache.default_root`.
         windows: for the parity gate; None: the edge cases.
         is_rebuilt: build it also if it is there.
         progress: told (phase, steps done, steps in all).
@@ -114,25 +111,15 @@ def build_engine(
             return Built(cached, is_new=False)
         plans = _build_plans(api, key, pack, folder, progress)
         contents = {stage: plan.content for stage, plan in plans.items()}
-        parity = _parity(api, key, pack, contents, gpu, why_no_gpu, windows or gate_windows(None), progress)
+        parity = _parity(api, key, pack, contents, gpu, why_no_gpu, windows or gate_windows(), progress)
         if parity.verdict == "failed":
-            raise EngineError(f"{parity}. The engine was not kept; {_other_way(precision)}, or report it")
+            raise EngineError(f"{parity}. The engine was not kept; {_other_way(pack, precision)}")
         files = {
             stage: PlanFile(sha256(plan.content).hexdigest(), len(plan.content), plan.layers)
             for stage, plan in plans.items()
         }
         manifest = EngineManifest(SCHEMA_VERSION, key, pack.manifest.name, files, parity.to_json())
         return Built(publish(folder, manifest, contents), is_new=True)
-
-
-def gate_windows(clips: ClipSet | None) -> Windows:
-    """The edge cases, and up to 256 clips of a set, evenly from all of it."""
-    samples, labels = list(edge_cases().values()), [-1] * len(edge_cases())
-    if clips is not None and len(clips):
-        chosen = list(clips)[:: -(-len(clips) // MAX_CLIPS)]
-        samples += [read_clip(clip.path) for clip in chosen]
-        labels += [int(clip.label) for clip in chosen]
-    return Windows(np.stack(samples).astype(np.float32), np.asarray(labels, dtype=np.int64))
 
 
 def _precision_of(pack: Pack, flavour: str, wanted: Precision | None) -> Precision:
@@ -147,15 +134,15 @@ def _precision_of(pack: Pack, flavour: str, wanted: Precision | None) -> Precisi
     if wanted != "int8" and is_int8:
         raise ConfigError(
             f"{flavour} builds {wanted} from float graphs, and those of {pack.path} are INT8; leave "
-            "--precision out, or give the pack that breath-offline train or export wrote"
+            f"--precision out, or make float graphs of them, and build those: {export_command(pack)}"
         )
     return wanted
 
 
-def _other_way(precision: Precision) -> str:
+def _other_way(pack: Pack, precision: Precision) -> str:
     if precision == "int8":
-        return "build from the pack with float graphs"
-    return "use --precision fp32"
+        return f"build from float graphs, made with: {export_command(pack)}; or report it"
+    return "use --precision fp32, or report it" if precision == "fp16" else "please report it"
 
 
 def _gpu() -> tuple[Gpu | None, str]:

@@ -15,6 +15,7 @@ from offline.cli_options import FOLDER, need_workshop, pack_option, read_clips
 if TYPE_CHECKING:
     from engines.engine_cache import Precision
     from engines.pack import Pack
+    from offline.probes import Windows
 
 _ENGINES = ("tensorrt", "tensorrt-rtx", "onnxruntime", "openvino")
 _PRECISIONS = ("fp32", "fp16", "int8")
@@ -35,8 +36,9 @@ _PRECISIONS = ("fp32", "fp16", "int8")
     metavar="MIN:OPT:MAX",
     help="Windows in one inference on a GPU: least, likeliest, most.",
 )
-@click.option("--out", type=FOLDER, help="Folder for engines; the user's cache if not given.")
+@click.option("--out", type=FOLDER, help="Folder for engines; see below.")
 @click.option("--data", type=FOLDER, help="Labelled clips for the parity gate, besides the edge cases.")
+@click.option("--streams", type=FOLDER, help="Labelled streams for it, as compose writes them.")
 @click.option("--rebuild", is_flag=True, help="Build an engine of TensorRT also if there is a whole one.")
 def build(
     pack: str,
@@ -45,22 +47,31 @@ def build(
     batch: str,
     out: Path | None,
     data: Path | None,
+    streams: Path | None,
     rebuild: bool,
 ) -> None:
     """Build a pack's features and networks for an engine, and hold them to float32.
 
     TensorRT builds on the GPU that the engine is for; TensorRT-RTX anywhere, for every GeForce RTX and
     workstation GPU of its list; OpenVINO for this CPU; ONNX Runtime runs a pack's graphs as they are. What
-    was built before and is whole is built again only with --rebuild. Where the engine cannot be run, or there
-    is nothing to hold it to, the parity gate says so, and says neither passed nor failed.
+    was built before and is whole is built again only with --rebuild. fp32 and fp16 take float graphs, which
+    export makes, also of a shipped pack.
+
+    The parity gate compares with torch in float32; of a pack without weights, with those that its graphs
+    hold. It hears made-up edge cases, and the clips and streams that are given: clips for a pack of clips,
+    streams for one of live sound. With streams, the AUC is that of the phases in them. Where the engine
+    cannot be run, or there is nothing to hold it to, the gate says so, and says neither passed nor failed.
+
+    Engines lie in the user's cache, where breath-live and benchmark look for them. BREATH_ENGINE_CACHE in the
+    environment names another folder, for all three; --out is for this build alone.
     """
     is_on_cpu = engine in ("onnxruntime", "openvino")
     from engines.engine_cache import BatchProfile
 
     profile = BatchProfile.parse(batch)
-    need_workshop("onnx", *(["sklearn"] if data else []))
+    need_workshop("onnx", *(["sklearn"] if data or streams else []))
     from engines.pack import load_pack
-    from offline.build import build_engine, gate_windows
+    from offline.build import build_engine
 
     loaded = load_pack(pack)
     if not loaded.has_graphs:
@@ -70,9 +81,9 @@ def build(
     if is_on_cpu:
         if rebuild:
             raise ConfigError(f"--rebuild is for engines of TensorRT; {engine} needs none. Leave it out")
-        _build_on_cpu(loaded, engine, precision, out, data)
+        _build_on_cpu(loaded, engine, precision, out, data, streams)
         return
-    windows = gate_windows(None if data is None else read_clips(data, skip_bad=False))
+    windows = _windows(data, streams)
     with _phases() as progress:
         built = build_engine(
             loaded,
@@ -86,29 +97,58 @@ def build(
             tell=lambda text: click.echo(text, err=True),
         )
     manifest = built.engine.manifest
+    if not built.is_new and (data or streams):
+        click.echo("what is given for the gate is heard when an engine is built: add --rebuild", err=True)
     click.echo(f"{'built' if built.is_new else 'in the cache already'}: {built.engine.path}")
     for stage, plan in manifest.plans.items():
         click.echo(f"{stage}: {plan.n_bytes / 1e6:.1f} MB; {_text_from_layers(plan.layers)}")
     from offline.parity import Parity
 
     click.echo(Parity(**manifest.parity))
+    _say_how_it_is_found(out)
 
 
 def _build_on_cpu(
-    pack: "Pack", engine: str, precision: str | None, out: Path | None, data: Path | None
+    pack: "Pack",
+    engine: str,
+    precision: str | None,
+    out: Path | None,
+    data: Path | None,
+    streams: Path | None,
 ) -> None:
-    from offline.build import gate_windows
     from offline.build_cpu import build_on_cpu, check_precision
 
     check_precision(pack, engine, precision)
-    windows = gate_windows(None if data is None else read_clips(data, skip_bad=False))
+    windows = _windows(data, streams)
     with _phases() as progress:
         built = build_on_cpu(pack, engine, windows, root=out, progress=partial(progress, "parity"))
     if built.path is None:
         click.echo(f"{engine} runs the pack's graphs as they are: nothing to build")
     else:
         click.echo(f"compiled: {built.path}, {built.n_bytes / 1e6:.1f} MB")
-    click.echo(built.parity)
+    for parity in built.parities:
+        click.echo(parity)
+    if built.path is not None:
+        _say_how_it_is_found(out)
+
+
+def _windows(data: Path | None, streams: Path | None) -> "Windows":
+    from offline.probes import gate_windows
+    from offline.stream_files import find_streams
+
+    return gate_windows(
+        None if data is None else read_clips(data, skip_bad=False),
+        () if streams is None else find_streams(streams),
+    )
+
+
+def _say_how_it_is_found(out: Path | None) -> None:
+    from engines.engine_cache import ROOT_VARIABLE, default_root
+
+    if out is not None and out.resolve() != default_root().resolve():
+        click.echo(
+            f"breath-live and benchmark find it with {ROOT_VARIABLE}={out.resolve()} in the environment"
+        )
 
 
 def _text_from_layers(layers: dict[str, dict[str, int]]) -> str:

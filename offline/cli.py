@@ -157,7 +157,11 @@ def train(
 @click.option("--out", type=FOLDER, help="Write a pack here, instead of into the pack itself.")
 @click.option("--graphs-only", is_flag=True, help="Leave the weights out, as in a shipped pack; needs --out.")
 def export(pack: str, data: Path | None, out: Path | None, graphs_only: bool) -> None:
-    """Write a pack's ONNX graphs, verified against torch."""
+    """Write a pack's ONNX graphs, verified against torch.
+
+    A pack without weights, such as a shipped one, gives float graphs with the weights of its INT8 graphs, for
+    engines in fp32 and fp16; it needs --out.
+    """
     need_workshop("torch", "torchaudio", "onnx", "onnxscript", "safetensors")
     from engines.pack import load_pack
     from offline.export import export_pack
@@ -166,6 +170,10 @@ def export(pack: str, data: Path | None, out: Path | None, graphs_only: bool) ->
     clips = None if data is None else read_clips(data, skip_bad=False)
     exported = export_pack(loaded, clips, out=out, keep_weights=not graphs_only)
     click.echo(f"graphs in {exported.path}")
+    if not loaded.has_weights:
+        click.echo(
+            f"their weights are those of the graphs of {loaded.path}; metrics in the manifest say how near"
+        )
 
 
 @main.command()

@@ -1,8 +1,8 @@
-"""The networks of a pack that holds graphs only, with weights that a training can go on with.
+"""The networks of a pack that holds graphs only, for what needs torch: to train on, to export, to compare.
 
 A shipped pack has no weights of its own, to be small: what its INT8 graphs hold is taken back, to within half
 a step of INT8. Its normalisations are gone too, folded into what is before them or turned into factors and
-summands; they come back from the statistics of sound that the networks hear.
+summands. As such they work; for a training they come back, from the statistics of sound that is heard.
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def networks_to_go_on_with(pack: Pack) -> dict[str, nn.Module]:
     if pack.has_weights:
         return load_networks(pack)
     if not pack.has_graphs:
-        raise PackError(f"{pack.path} has neither all weights nor all graphs; nothing can begin with it")
+        raise PackError(f"{pack.path} has neither all weights nor all graphs; nothing can be made of it")
     networks: dict[str, nn.Module] = {}
     for info in pack.manifest.networks:
         path = pack.graph_paths[info.name]
@@ -48,7 +48,7 @@ def networks_to_go_on_with(pack: Pack) -> dict[str, nn.Module]:
             _Graph(onnx.load(path)).fill(network)
         except (KeyError, ValueError, RuntimeError) as error:
             raise PackError(
-                f"{path} is no graph that a training can begin with ({error}); give a pack with weights"
+                f"{path} is no graph that weights can be taken back from ({error}); give a pack with weights"
             ) from error
         networks[info.name] = network
     return networks

@@ -5,7 +5,7 @@ Float16 has three decimal digits, so digits prove nothing.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,9 +16,10 @@ from engines.ensemble import fuse, fuse_presence
 from engines.errors import EngineError
 from engines.manifest import Manifest
 from engines.pack import Pack
+from offline.gate_reference import Reference, open_reference
+from offline.probes import UNLABELLED, Windows
 
 Verdict = Literal["passed", "failed", "not run here"]
-MAX_CLIPS = 256
 BATCH = 16
 
 
@@ -32,6 +33,8 @@ class Tolerance:
         auc_lost: of the area under the curve.
         phase_agreement: smallest share of windows with the same phase that passes.
         undecided: where the reference's P(exhale) is this near to a half, either phase is the same.
+        auc_by_chance: further area that may be lost, divided by the number of labelled windows: with few, one
+            of them that changes places with another costs more than it means.
     """
 
     largest: float
@@ -39,6 +42,7 @@ class Tolerance:
     auc_lost: float
     phase_agreement: float
     undecided: float = 0.0
+    auc_by_chance: float = 0.0
 
 
 # The features' quantised chroma may step to the other side on another device, which moves a few windows.
@@ -49,20 +53,13 @@ TOLERANCES = {
     "int8": Tolerance(largest=0.1, mean=5e-3, auc_lost=3e-3, phase_agreement=0.99),
     # Of INT8 graphs for the CPU and what `symmetric_graph` makes of them, with half as many steps.
     "symmetric int8": Tolerance(largest=0.1, mean=0.02, auc_lost=3e-3, phase_agreement=0.97, undecided=0.05),
+    # Of either and torch with the same weights, which rounds nothing in between. In the shipped packs that
+    # moves P by 0.01 at most on average where there is real sound, and P(breath) of an impulse by 0.13. The
+    # AUC that is lost over n windows has a standard deviation of 0.2 / n.
+    "int8 against float32": Tolerance(
+        largest=0.2, mean=0.03, auc_lost=3e-3, phase_agreement=0.97, undecided=0.05, auc_by_chance=0.6
+    ),
 }
-
-
-@dataclass(frozen=True)
-class Windows:
-    """What engines are compared on.
-
-    Attributes:
-        samples: (n, 16000) float32, the edge cases first.
-        labels: (n,) 1 for exhale, 0 for inhale, -1 where nobody knows.
-    """
-
-    samples: NDArray[np.float32]
-    labels: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -76,6 +73,10 @@ class Probs:
 
     exhale: NDArray[np.float32]
     breath: NDArray[np.float32] | None = None
+
+    def part(self, rows: slice) -> "Probs":
+        """Of some of the windows."""
+        return Probs(self.exhale[rows], None if self.breath is None else self.breath[rows])
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class Parity:
         auc_lost: AUC of the reference minus that of the engine; None without clips of both phases.
         largest_of_breath: largest difference of P(breath); None for a pack that does not know of presence.
         mean_of_breath: mean absolute difference of P(breath), alike.
+        windows: what the windows were, for people.
     """
 
     verdict: Verdict
@@ -105,6 +107,7 @@ class Parity:
     auc_lost: float | None = None
     largest_of_breath: float | None = None
     mean_of_breath: float | None = None
+    windows: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a manifest."""
@@ -121,27 +124,11 @@ class Parity:
         )
         reason = f": {self.reason}" if self.reason else ""
         return (
-            f"parity {self.verdict}{reason}; against {self.against} on {self.n_windows} windows: "
+            f"parity {self.verdict}{reason}; against {self.against}, on "
+            f"{self.windows or f'{self.n_windows} windows'}: "
             f"P differs by {self.mean:.2g} on average, {self.largest:.2g} at most, same phase in "
             f"{self.phase_agreement:.2%}{lost}{breath}"
         )
-
-
-def open_reference(pack: Pack) -> tuple[Engine, str]:
-    """Torch in float32 on the CPU; for a pack without weights its graphs, which were held to torch when made.
-
-    Raises:
-        EngineError: neither runs here.
-    """
-    if pack.has_weights:
-        from engines.torch_backend import TorchEngine
-        from realtime.features.stack import FeatureStack
-
-        return TorchEngine(pack, FeatureStack(pack.manifest.feature_spec)), "torch float32"
-    from engines.onnx_backend import OnnxEngine
-
-    precision = "INT8" if pack.manifest.graph_precision == "int8" else "float32"
-    return OnnxEngine(pack), f"ONNX Runtime {precision} (the pack holds no weights for torch)"
 
 
 def compare(
@@ -150,17 +137,43 @@ def compare(
     precision: str,
     windows: Windows,
     progress: Callable[[int, int], None] = lambda _n_done, _n_all: None,
+    reference: Reference | None = None,
 ) -> Parity:
-    """Run an engine and the reference on the same windows.
+    """Run an engine and a reference on the same windows.
+
+    Where there is real sound, the figures are of that; made-up edge cases are judged by themselves.
+
+    Args:
+        engine: the one that is judged.
+        pack: that it was made of.
+        precision: of `TOLERANCES`; INT8 that is held to torch has those of `int8 against float32`.
+        windows: what both hear.
+        progress: told (windows done, windows in all), once for each of the two.
+        reference: what it is held to, which is closed then; None: `open_reference`.
 
     Raises:
         EngineError: one of them fails.
     """
-    reference, against = open_reference(pack)
-    with reference:
-        expected = _probs(reference, pack.manifest, windows.samples, progress)
+    reference = reference or open_reference(pack)
+    with reference.engine:
+        expected = _probs(reference.engine, pack.manifest, windows.samples, progress)
     found = _probs(engine, pack.manifest, windows.samples, progress)
-    return judged(expected, found, windows.labels, precision, against)
+    if reference.is_torch and precision.endswith("int8"):
+        precision = "int8 against float32"
+
+    def judged_part(part: slice, words: str) -> Parity:
+        said = [probs.part(part) for probs in (expected, found)]
+        parity = judged(said[0], said[1], windows.labels[part], precision, reference.words)
+        return replace(parity, windows=words)
+
+    n_made_up, n_windows = windows.n_made_up, len(windows.samples)
+    if not 0 < n_made_up < n_windows:
+        return judged_part(slice(None), windows.words)
+    made_up = f"{n_made_up} made-up edge cases"
+    edge_cases = judged_part(slice(n_made_up), made_up)
+    if edge_cases.verdict == "failed":
+        return edge_cases
+    return judged_part(slice(n_made_up, None), f"{windows.words} (and {made_up} pass)")
 
 
 def judged(
@@ -179,18 +192,20 @@ def judged(
     difference = np.abs(expected.exhale - found.exhale)
     is_same = (expected.exhale > 0.5) == (found.exhale > 0.5)
     is_same |= np.abs(expected.exhale - 0.5) < tolerance.undecided
-    figures = {
+    figures: dict[str, Any] = {
         "largest": float(difference.max()),
         "mean": float(difference.mean()),
         "phase_agreement": float(is_same.mean()),
     }
-    auc_lost = _auc_lost(expected.exhale, found.exhale, labels)
+    is_known = labels != UNLABELLED
+    auc_lost = _auc_lost(expected.exhale[is_known], found.exhale[is_known], labels[is_known])
+    may_be_lost = tolerance.auc_lost + tolerance.auc_by_chance / max(1, int(is_known.sum()))
     # Written so that a NaN fails.
     is_near = {
         "the largest difference": figures["largest"] <= tolerance.largest,
         "the mean difference": figures["mean"] <= tolerance.mean,
         "the phase": figures["phase_agreement"] >= tolerance.phase_agreement,
-        "the AUC": auc_lost is None or auc_lost <= tolerance.auc_lost,
+        "the AUC": auc_lost is None or auc_lost <= may_be_lost,
     }
     if (expected.breath is None) != (found.breath is None):
         raise EngineError(
@@ -221,7 +236,9 @@ def _probs(
         said = engine.infer(samples[first : first + BATCH])
         for logits in (said.logits, said.presence_logits):
             if logits is not None and not np.isfinite(logits).all():
-                raise EngineError(f"{engine.name} gives logits that are no numbers; use --precision fp32")
+                raise EngineError(
+                    f"{engine.name} gives logits that are no numbers; use another --precision or --engine"
+                )
         exhale.append(fuse(said.logits, manifest.weights, manifest.temperature))
         if said.presence_logits is not None:
             breath.append(fuse_presence(said.presence_logits, manifest.weights))
@@ -232,10 +249,8 @@ def _probs(
 def _auc_lost(
     expected: NDArray[np.float32], found: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> float | None:
-    is_known = labels >= 0
-    if len(set(labels[is_known])) < 2 or not np.isfinite(found).all():
+    if len(set(labels)) < 2 or not np.isfinite(found).all():
         return None
     from sklearn.metrics import roc_auc_score
 
-    known = labels[is_known]
-    return float(roc_auc_score(known, expected[is_known]) - roc_auc_score(known, found[is_known]))
+    return float(roc_auc_score(labels, expected) - roc_auc_score(labels, found))

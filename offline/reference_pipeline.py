@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from engines.contract import HOP_SAMPLES, N_FRAMES, N_ROWS, N_SCALARS, RATE_HZ
 from engines.pack import Pack, save_pack
-from engines.torch_backend import ARCHITECTURES, TorchEngine
+from engines.torch_backend import ARCHITECTURES, TorchEngine, load_networks
 
 Floats = NDArray[np.float32]
 
@@ -57,7 +57,8 @@ def open_reference(pack: Pack, folder: Path, n_threads: int | None = None) -> To
     """
     if n_threads is not None:
         torch.set_num_threads(n_threads)
-    return TorchEngine(pack if pack.has_weights else _with_random_weights(pack, folder), PublishedFeatures())
+    weighted = pack if pack.has_weights else _with_random_weights(pack, folder)
+    return TorchEngine(load_networks(weighted), PublishedFeatures())
 
 
 def published_features(window: Floats) -> tuple[Floats, Floats]:

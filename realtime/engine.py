@@ -1,6 +1,9 @@
 """Open the back end that was chosen, with the features it needs."""
 
+from pathlib import Path
+
 from engines.backend import GPU_ENGINES, Choice, Engine, choose
+from engines.engine_cache import chosen_root
 from engines.errors import EngineError
 from engines.pack import Pack
 
@@ -21,7 +24,7 @@ def open_engine(pack: Pack, requested: str = "auto", n_threads: int | None = Non
         The engine, not warmed up yet, and which one it is and why.
 
     Raises:
-        ConfigError: `requested` is no engine.
+        ConfigError: `requested` is no engine, or the folder of engines that the environment names is no path.
         EngineError: it cannot run here.
     """
     from realtime.gpu_engine import why_not_tensorrt
@@ -58,10 +61,25 @@ def open_engine(pack: Pack, requested: str = "auto", n_threads: int | None = Non
     if choice.name == "openvino":
         from engines.openvino_backend import OpenVinoEngine
 
-        return OpenVinoEngine(pack, n_threads), choice
+        return OpenVinoEngine(pack, n_threads, openvino_root()), choice
     import torch
 
     return _open_torch(pack, n_threads, "cuda" if torch.cuda.is_available() else "cpu"), choice
+
+
+def openvino_root(root: Path | None = None) -> Path | None:
+    """Where OpenVINO keeps what it compiles, below a folder of engines; None: in the user's own cache.
+
+    It removes what it kept longest ago, so that the folder has to be its own.
+
+    Args:
+        root: the folder of engines; None: the one that the environment names, if it does.
+
+    Raises:
+        ConfigError: the environment names what can be no path.
+    """
+    root = root or chosen_root()
+    return root / "openvino" if root else None
 
 
 def _open_on_cpu(pack: Pack, n_threads: int | None) -> Engine:
@@ -74,9 +92,9 @@ def _open_on_cpu(pack: Pack, n_threads: int | None) -> Engine:
 def _open_torch(pack: Pack, n_threads: int | None, device: str) -> Engine:
     import torch
 
-    from engines.torch_backend import TorchEngine
+    from engines.torch_backend import TorchEngine, load_networks
     from realtime.features.stack import FeatureStack
 
     if n_threads is not None:
         torch.set_num_threads(n_threads)
-    return TorchEngine(pack, FeatureStack(pack.manifest.feature_spec), device)
+    return TorchEngine(load_networks(pack), FeatureStack(pack.manifest.feature_spec), device)

@@ -26,10 +26,11 @@ from engines.onnx_backend import open_session
 from engines.pack import load_pack
 from engines.tensorrt_api import TensorRtApi, load_api
 from offline import build as building
-from offline.build import build_engine, gate_windows
+from offline.build import build_engine
 from offline.cli import main
 from offline.half_graph import half_graph
-from offline.parity import Parity, Probs, Windows, compare, judged
+from offline.parity import TOLERANCES, Parity, Probs, compare, judged
+from offline.probes import Windows
 from offline.tensorrt_builder import build_plan
 
 ONE = BatchProfile(1, 1, 1)
@@ -439,18 +440,63 @@ def test_not_run_here_says_neither_passed_nor_failed():
     assert text == "parity: not run here (no usable GPU)"
 
 
-def test_the_gate_hears_the_edge_cases_and_the_clips(clips):
-    alone, together = gate_windows(None), gate_windows(clips)
-    assert set(alone.labels) == {-1}
-    assert len(together.labels) == len(alone.labels) + len(clips)
-    assert set(together.labels) == {-1, 0, 1}
-
-
-def test_a_pack_without_weights_is_compared_with_its_graphs(toy_pack, loudness_engine):
-    windows = Windows(np.zeros((3, 16_000), np.float32), np.full(3, -1))
+def test_a_pack_of_which_torch_knows_no_weights_is_compared_with_its_graphs(toy_pack, loudness_engine):
+    windows = Windows(np.zeros((3, 16_000), np.float32), np.full(3, -1), "three silences")
     parity = compare(loudness_engine, toy_pack, "fp32", windows)
-    assert "no weights" in parity.against
+    assert parity.against == "ONNX Runtime with the float graphs (the pack holds no weights for torch)"
     assert parity.verdict == "passed"
+    assert ", on three silences: P differs by" in str(parity)
+
+
+class Shouting:
+    """Says exhale, of everything or of edge cases alone."""
+
+    name = "shouting"
+
+    def __init__(self, inner, of):
+        self.inner, self.of, self.n_heard = inner, of, 0
+
+    def infer(self, windows):
+        said = self.inner.infer(windows)
+        is_meant = np.isin(np.arange(self.n_heard, self.n_heard + len(windows)), self.of)
+        self.n_heard += len(windows)
+        return Inference(said.logits + np.float32(9) * is_meant[:, None], {})
+
+
+@pytest.mark.parametrize(
+    ("of", "verdict", "n_windows", "words"),
+    [
+        ((), "passed", 3, "three silences (and 2 made-up edge cases pass)"),
+        ((0,), "failed", 2, "2 made-up edge cases"),
+        ((4,), "failed", 3, "three silences (and 2 made-up edge cases pass)"),
+    ],
+)
+def test_edge_cases_are_judged_apart_from_real_sound(
+    toy_pack, loudness_engine, of, verdict, n_windows, words
+):
+    windows = Windows(np.zeros((5, 16_000), np.float32), np.full(5, -1), "three silences", n_made_up=2)
+    parity = compare(Shouting(loudness_engine, of), toy_pack, "fp32", windows)
+    assert (parity.verdict, parity.n_windows, parity.windows) == (verdict, n_windows, words)
+
+
+def test_one_of_a_few_windows_may_change_places_by_the_rounding_to_int8():
+    few = np.linspace(0.3, 0.7, 20).astype(np.float32)
+    labels = np.tile([0, 1], 10)
+    swapped = few.copy()
+    swapped[[9, 10]] = few[[10, 9]]
+
+    def reason(precision, times=1):
+        expected, found, known = (np.tile(column, times) for column in (swapped, few, labels))
+        parity = judged(Probs(expected), Probs(found), known, precision, "x")
+        assert parity.auc_lost == pytest.approx(0.01)
+        return parity.reason
+
+    assert TOLERANCES["int8 against float32"].auc_lost < 0.01
+    assert "the AUC" not in reason("int8 against float32")
+    assert "the AUC" in reason("int8 against float32", times=100), (
+        "two hundred of two thousand are not chance"
+    )
+    assert "the AUC" in reason("fp16")
 
 
 def run(*arguments):
@@ -470,7 +516,10 @@ def test_onnx_runtime_has_nothing_to_build_but_is_held_to_torch(exported_pack):
     done = run("--pack", exported_pack.path, "--engine", "onnxruntime")
     assert done.exit_code == 0, done.output
     assert "nothing to build" in done.stdout
-    assert "parity passed; against torch float32" in done.stdout
+    assert (
+        "parity passed; against torch float32, on 7 made-up edge cases and no real sound "
+        "(--data or --streams give some): P differs by" in done.stdout
+    )
 
 
 @pytest.mark.parametrize(
@@ -555,9 +604,25 @@ def test_int8_is_smaller_than_float32(cache, exported_pack, needs_rtx, tmp_path)
 
 
 def test_float_is_not_built_from_int8_graphs(tmp_path):
-    with pytest.raises(ConfigError, match=r"builds fp16 from float graphs.*leave --precision out"):
+    with pytest.raises(ConfigError, match=r"builds fp16 from float graphs.*leave --precision out") as caught:
         build_engine(load_pack(), "tensorrt-rtx", "fp16", ONE, root=tmp_path)
     assert not list(tmp_path.iterdir())
+    mend = f"breath-offline export --pack {shlex.quote(str(load_pack().path))} --out FLOAT"
+    assert str(caught.value).endswith(f"and build those: {mend}")
+
+
+@pytest.mark.parametrize(
+    ("precision", "words"),
+    [
+        ("int8", "made with: breath-offline export"),
+        ("fp16", "use --precision fp32"),
+        ("fp32", "please report"),
+    ],
+)
+def test_who_built_what_is_too_far_off_is_told_another_way_than_the_same(exported_pack, precision, words):
+    way = building._other_way(exported_pack, precision)
+    assert words in way
+    assert f"--precision {precision}" not in way
 
 
 def test_a_parity_can_be_written_and_read(tmp_path):
