@@ -39,6 +39,11 @@ def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return prob
 
 
+def network_probs(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """P(exhale) of each network, sigmoid(logit / temperature), (B, n_networks) float32; see `fuse`."""
+    return sigmoid(logits / np.float32(temperature))
+
+
 def fuse(
     logits: NDArray[np.float32], weights: Sequence[float], temperature: float = 1.0
 ) -> NDArray[np.float32]:
@@ -52,8 +57,7 @@ def fuse(
     Returns:
         (B,) float32 in [0, 1].
     """
-    prob_per_network = sigmoid(logits / np.float32(temperature))
-    prob = prob_per_network @ np.asarray(weights, dtype=np.float32)
+    prob = network_probs(logits, temperature) @ np.asarray(weights, dtype=np.float32)
     # In float32, weights that sum to one may sum to a little more.
     return np.clip(prob, 0.0, 1.0).astype(np.float32)
 

@@ -76,7 +76,7 @@ class OnnxEngine:
 
 
 def import_onnxruntime() -> Any:
-    """The module `onnxruntime`; it is imported here and nowhere else.
+    """The module `onnxruntime`; whoever needs it, or a part of it, calls this before.
 
     Its builds report their use to Microsoft and keep an identifier of the user unless this variable is set
     before they are loaded; a program that listens to a microphone must not talk to anybody unasked. Who sets

@@ -30,8 +30,7 @@ def path_from_text(text: str | PathLike[str]) -> Path:
 def user_folder(kind: Literal["cache", "config"]) -> Path:
     """The user's own folder for what Breath can make again, or for its settings.
 
-    Where nobody knows the user, as in a container without HOME, it is one in which nothing
-    can be, and nothing can be made.
+    Where nobody knows the user, as in a container without HOME, it is one in which nothing can be made.
     """
     import platformdirs
 

@@ -1,11 +1,9 @@
 """The benchmark: engines side by side through the real live path, cost of a session, number of streams."""
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
@@ -149,8 +147,7 @@ def _opened(
         if settings.is_against_reference:
             from offline.reference_pipeline import open_reference
 
-            folder = open_things.enter_context(tempfile.TemporaryDirectory())
-            slow = open_things.enter_context(open_reference(pack, Path(folder), settings.n_threads))
+            slow = open_things.enter_context(open_reference(pack, settings.n_threads))
             reference = Lane(REFERENCE, slow, manifest, live, sound, share=_SLOW_SHARE)
         yield contestants, reference
 

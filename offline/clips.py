@@ -217,8 +217,13 @@ def _without_suffix(name: str) -> str:
     return str(inner.with_suffix("")) if inner.suffix.lower() in SOUND_SUFFIXES else name
 
 
+def lines_of(problems: list[str]) -> str:
+    """The first ten problems, each below the other, and how many more there are."""
+    shown = "".join(f"\n  {problem}" for problem in problems[:_SHOWN_PROBLEMS])
+    n_more = len(problems) - _SHOWN_PROBLEMS
+    return shown + (f"\n  ... and {n_more} more" if n_more > 0 else "")
+
+
 def _list_of(problems: list[str], source: Path) -> str:
-    shown = "\n  ".join(problems[:_SHOWN_PROBLEMS])
-    more = f"\n  ... and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    return f"{count} in {source}:\n  {shown}{more}\nmend them, or drop these clips with --skip-bad"
+    return f"{count} in {source}:{lines_of(problems)}\nmend them, or drop these clips with --skip-bad"

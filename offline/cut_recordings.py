@@ -11,13 +11,13 @@ import msgspec
 import soundfile
 
 from engines.errors import AudioFileError, LabelsError
+from offline.clips import lines_of
 from offline.sound import SOUND_SUFFIXES
 from realtime.clock import seconds_from_samples
 from realtime.files import FileSource
 from realtime.labels import PhaseInterval, are_labels, read_labels
 from realtime.resample import check_rate
 
-_SHOWN_PROBLEMS = 10
 # Some file systems count in steps of 2 s, and copying gives files their times one after the other.
 _SAME_TIME_S = 2.0
 # 2026-11-28, 20261128 and the like, with the time behind it or without.
@@ -109,7 +109,9 @@ def find_recordings(
             Recording(sound, labels, phases, given or own_day, name, is_dated or bool(given), is_disputed)
         )
     if problems:
-        raise LabelsError(_list_of(problems))
+        raise LabelsError(
+            problems[0] if len(problems) == 1 else f"{len(problems)} problems:{lines_of(problems)}"
+        )
     if not recordings:
         wanted = _names_of_labels(form)
         raise LabelsError(f"none of the {len(unlabelled)} sounds has labels beside it: {wanted}")
@@ -201,11 +203,3 @@ def _name_for(sound: Path, taken: set[str]) -> str:
 
 def _names_of_labels(form: str) -> str:
     return " or ".join(f"NAME.{suffix}" for suffix in ("txt", "csv") if form in ("auto", suffix))
-
-
-def _list_of(problems: list[str]) -> str:
-    if len(problems) == 1:
-        return problems[0]
-    shown = "\n  ".join(problems[:_SHOWN_PROBLEMS])
-    more = f"\n  ... and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
-    return f"{len(problems)} problems:\n  {shown}{more}"

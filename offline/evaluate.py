@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from engines.backend import Engine
 from engines.contract import contract_hash
-from engines.ensemble import fuse, sigmoid
+from engines.ensemble import fuse, network_probs
 from engines.errors import LabelsError
 from engines.manifest import SplitDays
 from engines.pack import Pack
@@ -153,8 +153,8 @@ def evaluate(
     chosen = choose_clips(clips, manifest.split, part)
     logits = infer_files(engine, [clip.path for clip in chosen], progress)
     names = [network.name for network in manifest.networks]
-    calibrated = sigmoid(logits / np.float32(manifest.temperature)).astype(np.float64)
-    probs = {name: calibrated[:, column] for column, name in enumerate(names)}
+    by_network = network_probs(logits, manifest.temperature).astype(np.float64)
+    probs = dict(zip(names, by_network.T, strict=True))
     probs[ENSEMBLE] = fuse(logits, manifest.weights, manifest.temperature).astype(np.float64)
     day_and_part = {(clip.day, part_of(clip, manifest.split)) for clip in chosen}
     signature = Signature(

@@ -68,8 +68,8 @@ def export_pack(
     """Write the three graphs into a pack, batch dynamic, weights stored as float16 and computed in float32.
 
     Of a pack that holds graphs only they are made of the weights in these, and what is written holds graphs
-    only too. Its decision stays as it was fitted to the INT8 graphs: P moves by 0.006 at most
-    on average between the two.
+    only too. Its decision stays as it was fitted to the INT8 graphs: P moves by 0.006 at most on average
+    between the two.
 
     Args:
         pack: a pack that has its weights, or its graphs.

@@ -8,7 +8,6 @@ that networks are trained on are those of `realtime.features`.
 """
 
 import warnings
-from pathlib import Path
 
 import librosa
 import numpy as np
@@ -18,7 +17,7 @@ from scipy import fft, signal, stats
 from torch import Tensor, nn
 
 from engines.contract import HOP_SAMPLES, N_FRAMES, N_ROWS, N_SCALARS, RATE_HZ
-from engines.pack import Pack, save_pack
+from engines.pack import Pack
 from engines.torch_backend import ARCHITECTURES, TorchEngine, load_networks
 
 Floats = NDArray[np.float32]
@@ -40,7 +39,7 @@ class PublishedFeatures(nn.Module):
         return torch.from_numpy(images), torch.from_numpy(scalars)
 
 
-def open_reference(pack: Pack, folder: Path, n_threads: int | None = None) -> TorchEngine:
+def open_reference(pack: Pack, n_threads: int | None = None) -> TorchEngine:
     """The published pipeline as an engine, with the pack's networks.
 
     Networks whose weights the pack does not hold get random ones, which take just as long; their answers
@@ -48,17 +47,15 @@ def open_reference(pack: Pack, folder: Path, n_threads: int | None = None) -> To
 
     Args:
         pack: the pack that it is timed against.
-        folder: an empty one, for those weights.
         n_threads: of torch, for the whole process; None: as they are.
 
     Raises:
         EngineError: the pack's weights cannot be used.
-        OutputError: `folder` cannot be written.
     """
     if n_threads is not None:
         torch.set_num_threads(n_threads)
-    weighted = pack if pack.has_weights else _with_random_weights(pack, folder)
-    return TorchEngine(load_networks(weighted), PublishedFeatures())
+    networks = load_networks(pack) if pack.has_weights else _random_networks(pack)
+    return TorchEngine(networks, PublishedFeatures())
 
 
 def published_features(window: Floats) -> tuple[Floats, Floats]:
@@ -158,13 +155,10 @@ def _wave_scalars(window: Floats) -> list[float]:
     return [float(value) for value in values]
 
 
-def _with_random_weights(pack: Pack, folder: Path) -> Pack:
-    from safetensors.torch import save
-
-    files: dict[str, bytes] = {}
+def _random_networks(pack: Pack) -> dict[str, nn.Module]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        for info in pack.manifest.networks:
-            network = ARCHITECTURES[info.architecture](n_outputs=info.n_outputs)
-            files[f"{info.name}.safetensors"] = save(network.state_dict())
-    return save_pack(folder / "reference", pack.manifest, files)
+        return {
+            info.name: ARCHITECTURES[info.architecture](n_outputs=info.n_outputs)
+            for info in pack.manifest.networks
+        }

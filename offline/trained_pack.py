@@ -12,7 +12,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 from engines.contract import contract_hash
-from engines.ensemble import fuse, sigmoid, weights_from_scores
+from engines.ensemble import fuse, network_probs, weights_from_scores
 from engines.manifest import SCHEMA_VERSION, Ensemble, Manifest, NetworkInfo, Provenance, SplitDays
 from offline.calibration import fitted_temperature
 from offline.lessons import Examples, Lessons
@@ -141,7 +141,6 @@ def _metrics(
     weights: tuple[float, ...],
     temperature: float,
 ) -> dict[str, object]:
-    calibrated = sigmoid(logits / np.float32(temperature))
-    prob = {name: calibrated[:, column] for column, name in enumerate(names)}
+    prob = dict(zip(names, network_probs(logits, temperature).T, strict=True))
     prob["ensemble"] = fuse(logits, weights, temperature)
     return {name: binary_metrics(labels, values).to_json() for name, values in prob.items()}

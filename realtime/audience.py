@@ -137,10 +137,10 @@ def open_audience(
     console = Console(stderr=is_output_taken)
     # Data that scrolls through the same terminal and a display would spoil each other.
     is_shared = is_output_taken and sys.stdout.isatty()
-    is_missed = sys.stdout is None and not is_needed
+    is_missing = sys.stdout is None and not is_needed
     can_draw = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
     if wants_display and can_draw and not is_shared:
         return Viewers(Screen(console), controls or Controls())
-    if is_output_taken or is_missed:
+    if is_output_taken or is_missing:
         return Readers(None)
     return Readers(LineOutput(STANDARD_OUTPUT, is_patient=is_patient))

@@ -119,14 +119,8 @@ def test_a_server_that_goes_away_ends_it(watching, error):
 
 
 @pytest.mark.parametrize("failure", [ImportError, OSError])
-def test_without_the_library_there_is_nothing_to_tell(monkeypatch, failure):
-    class Refusing:
-        def find_spec(self, name, path=None, target=None):
-            if name == "pulsectl":
-                raise failure("libpulse.so.0")
-
-    monkeypatch.delitem(sys.modules, "pulsectl", raising=False)
-    monkeypatch.setattr(sys, "meta_path", [Refusing(), *sys.meta_path])
+def test_without_the_library_there_is_nothing_to_tell(without_pulsectl, failure):
+    without_pulsectl(failure)
     moved = MovedStream()
     moved._watch()
     assert moved.take_notices() == []

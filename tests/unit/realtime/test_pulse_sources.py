@@ -309,14 +309,8 @@ def test_a_server_that_is_stuck_is_not_waited_for(server, monkeypatch):
 
 
 @pytest.mark.parametrize("failure", [ImportError, OSError])
-def test_without_the_library_there_are_no_sources(monkeypatch, failure):
-    class Refusing:
-        def find_spec(self, name, path=None, target=None):
-            if name == "pulsectl":
-                raise failure("libpulse.so.0")
-
-    monkeypatch.delitem(sys.modules, "pulsectl", raising=False)
-    monkeypatch.setattr(sys, "meta_path", [Refusing(), *sys.meta_path])
+def test_without_the_library_there_are_no_sources(without_pulsectl, failure):
+    without_pulsectl(failure)
     assert read_sources() == []
 
 
