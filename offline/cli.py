@@ -34,6 +34,7 @@ from realtime.completion import completion_command
 # Everything heavy is imported by the command that needs it: help must come at once.
 
 _SPECS = ("narrowband", "reference")
+_NETWORKS = ("cnn8", "vgg")
 
 _spec = click.option(
     "--spec",
@@ -87,6 +88,9 @@ def precompute(data: Path, out: Path, spec: str, workers: int | None, skip_bad: 
 @training_options
 @live_options
 @click.option("--from", "first", help="Begin with this pack, shipped or your own; random weights if not.")
+@click.option(
+    "--only", type=click.Choice(_NETWORKS), help="Train this network; the other stays as in --from."
+)
 @click.option("--store", type=FOLDER, help="Feature store to use or make; in the work folder if not given.")
 @click.option("--work", type=FOLDER, help="Checkpoints, histories, TensorBoard; OUT.training if not given.")
 @click.option("--resume", is_flag=True, help="Go on where an earlier run with the same flags stopped.")
@@ -106,6 +110,7 @@ def train(
     label_lag: float,
     shares: str,
     first: str | None,
+    only: str | None,
     store: Path | None,
     work: Path | None,
     resume: bool,
@@ -142,6 +147,7 @@ def train(
         spec=_spec_named(spec),
         live=LiveLessons(*live_flags) if live_flags else None,
         first=load_pack(first) if first else None,
+        only=only,
         store_folder=store,
         work_folder=work,
         is_resumed=resume,

@@ -23,7 +23,7 @@ from realtime.replay import Replay
 
 AGE_BORDERS_S = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 2.0)
 # A range of ages is judged by its own windows, and by so many more that are as those of its whole state.
-PRIOR_WINDOWS = 300
+PRIOR_WINDOWS = 600
 MIN_WINDOWS = 50
 # What did not vary in these streams may in others.
 LEAST_SD = 0.2

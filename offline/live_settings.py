@@ -28,7 +28,7 @@ class LiveSettings:
         stream_s: length of a stream, of which a batch takes two.
     """
 
-    windows_per_epoch: int = 20_480
+    windows_per_epoch: int = 20_032
     validation_windows: int = 4_096
     shares: tuple[float, float, float, float, float] = (0.5, 0.25, 0.1, 0.15, 0.0)
     label_lag_s: float = 0.0

@@ -31,7 +31,7 @@ from offline.settings import TrainSettings
 from offline.split import Split, split_by_day, with_known_days, with_smaller_validation
 from offline.store import FeatureStore, open_store
 from offline.trained_pack import DatasetInfo, pack_content, rows_of
-from offline.trainer import Trained, train_network
+from offline.trainer import Trained, kept_network, train_network
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ def train_pack(
     spec: FeatureSpec = NARROWBAND,
     live: LiveLessons | None = None,
     first: Pack | None = None,
+    only: str | None = None,
     store_folder: Path | None = None,
     work_folder: Path | None = None,
     is_resumed: bool = False,
@@ -82,6 +83,7 @@ def train_pack(
         live: train on live windows, with an output for presence; None: on the clips themselves.
         first: begin with this pack's networks instead of random ones; its weights come from its graphs, if it
             holds nothing else.
+        only: train this network, and keep the others as they are in `first`; None: train all.
         store_folder: feature store to use or make; None: inside the work folder.
         work_folder: checkpoints, histories, TensorBoard; None: `out` with `.training` behind its name.
         is_resumed: go on where an earlier run in this work folder stopped, if there was one.
@@ -109,6 +111,7 @@ def train_pack(
         raise ConfigError(
             f"{first.path} knows features of other parameters; give the --spec that it was trained with"
         )
+    learning = _learning(only, first, n_outputs=1 if live is None else 2)
     split = split_by_day(clips, settings.seed)
     if first is not None:
         split = with_known_days(split, first.manifest.split, clips)
@@ -141,11 +144,14 @@ def train_pack(
             drawing = _drawing_seed(settings.seed, recipe.get("first"))
             lessons = _lessons(clips, store, split, settings, live, drawing, work / WINDOWS, world, view)
             if first is not None and not first.has_weights:
-                for begun_network in begun.values():
-                    restore_statistics(begun_network, lessons.of_epoch(0))
+                for network in learning:
+                    restore_statistics(begun[network], lessons.of_epoch(0))
             states = {name: network.state_dict() for name, network in begun.items()}
             trained: dict[str, Trained] = {}
             for network in ARCHITECTURES:
+                if network not in learning:
+                    trained[network] = kept_network(network, lessons, settings, world, begun[network])
+                    continue
                 watcher = view.watcher(network, settings)
                 trained[network] = train_network(
                     network, lessons, settings, world, work, watcher,
@@ -153,12 +159,34 @@ def train_pack(
                 )  # fmt: skip
     if not world.is_main:
         return None
+    # Not of the key: what one network learns has nothing to do with the other.
+    recipe |= {"only": only} if only else {}
     pack_name, its_dataset = name or place.name, dataset or DatasetInfo()
     pack = save_pack(out, *pack_content(pack_name, trained, lessons, store, split, recipe, its_dataset))
     exported = export_pack(pack, clips=clips.of_days(split.test))
     # Gigabytes that can be drawn again.
     shutil.rmtree(work / WINDOWS, ignore_errors=True)
     return exported
+
+
+def _learning(only: str | None, first: Pack | None, n_outputs: int) -> tuple[str, ...]:
+    """The networks that are trained.
+
+    Raises:
+        ConfigError: there is no other network to keep, or one with other outputs than these lessons have.
+    """
+    if only is None:
+        return tuple(ARCHITECTURES)
+    if first is None:
+        raise ConfigError(f"--only {only} keeps the other network of a pack: name the pack with --from")
+    for info in first.manifest.networks:
+        if info.name != only and info.n_outputs != n_outputs:
+            flag = "leave out --live" if n_outputs > 1 else "add --live"
+            raise ConfigError(
+                f"--only {only} keeps {info.name} of {first.path}, which has {info.n_outputs} output(s), "
+                f"beside one that gets {n_outputs}; {flag}, or train both"
+            )
+    return (only,)
 
 
 def _store(clips: ClipSet, folder: Path, spec: FeatureSpec, world: World, view: TrainingView) -> FeatureStore:

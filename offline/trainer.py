@@ -109,21 +109,18 @@ def train_network(
             break
         started = time.monotonic()
         train_loss = run.epoch(epoch, watcher.step)
-        prob, loss = run.predictions(lessons.validation)
+        loss, accuracy, auc = run.judged()
         if not math.isfinite(train_loss + loss):
             raise ConfigError(
                 f"the training of {architecture} diverged in epoch {epoch + 1}: its loss is no number. "
                 "Begin anew with --restart and a lower --learning-rate"
             )
-        has_phase = lessons.validation.weights[:, 0] > 0
-        scores = binary_metrics(lessons.validation.targets[has_phase, 0].astype(np.int64), prob[has_phase])
-        auc = world.agreed(0.5 if math.isnan(scores.auc) else scores.auc)
         is_best = best is None or settings.keeps_the_last or auc > best.auc
         record = EpochRecord(
             epoch,
             train_loss,
             loss,
-            scores.accuracy,
+            accuracy,
             auc,
             run.optimizer.param_groups[0]["lr"],
             time.monotonic() - started,
@@ -141,6 +138,26 @@ def train_network(
         watcher.epoch(record)
     assert best is not None
     return Trained(run.best.eval().cpu(), best, tuple(history))
+
+
+def kept_network(
+    architecture: str, lessons: Lessons, settings: TrainSettings, world: World, network: nn.Module
+) -> Trained:
+    """A network that learns nothing and stays as it is, judged like one that was trained; its epoch is -1.
+
+    Args:
+        architecture: a key of `ARCHITECTURES`.
+        lessons: what it is judged by.
+        settings: of the training that it takes no part in.
+        world: the processes that train together.
+        network: with as many outputs as the lessons have.
+    """
+    run = _Run(architecture, lessons, settings, world, {})
+    run.average.load_state_dict(network.state_dict())
+    started = time.monotonic()
+    loss, accuracy, auc = run.judged()
+    record = EpochRecord(-1, math.nan, loss, accuracy, auc, 0.0, time.monotonic() - started, True)
+    return Trained(network.eval().cpu(), record, ())
 
 
 class _Run:
@@ -198,8 +215,16 @@ class _Run:
             tell(step + 1, self._n_steps)
         return float(np.mean(losses))
 
+    def judged(self) -> tuple[float, float, float]:
+        """Loss, accuracy and AUC of the averaged weights on the validation days; the AUC of all processes."""
+        validation = self._lessons.validation
+        prob, loss = self._predictions(validation)
+        has_phase = validation.weights[:, 0] > 0
+        scores = binary_metrics(validation.targets[has_phase, 0].astype(np.int64), prob[has_phase])
+        return loss, scores.accuracy, self._world.agreed(0.5 if math.isnan(scores.auc) else scores.auc)
+
     @torch.no_grad()
-    def predictions(self, examples: Examples) -> tuple[NDArray[np.float32], float]:
+    def _predictions(self, examples: Examples) -> tuple[NDArray[np.float32], float]:
         """P(exhale) by the averaged weights, in the order of the examples, and the mean loss."""
         every: list[Tensor] = []
         losses: list[float] = []

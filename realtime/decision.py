@@ -55,12 +55,12 @@ class DecisionSettings:
         lengths: what is believed of the lengths of phases.
     """
 
-    phase_weight: float = 0.3
-    presence_weight: float = 1.2
+    phase_weight: float = 0.4
+    presence_weight: float = 1.4
     presence_caution: float = 0.5
     breath_share: float = 0.7
-    margin: float = 0.2
-    confidence_weight: float = 0.45
+    margin: float = 0.35
+    confidence_weight: float = 0.35
     lengths: LengthSettings = field(default_factory=LengthSettings)
 
 

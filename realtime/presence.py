@@ -42,9 +42,9 @@ class PresenceSettings:
     gate_dbfs: float = -75.0
     noise_dbfs: float = 0.0
     floor_rise_db_per_s: float = 0.3
-    below_peak_db: float = 8.0
+    below_peak_db: float = 0.0
     peak_decay_db_per_s: float = 1.0
-    log_odds_per_db: float = 0.1
+    log_odds_per_db: float = 0.05
     below_peak_db_alone: float = 14.0
     log_odds_per_db_alone: float = 0.5
 

@@ -268,6 +268,34 @@ def test_a_training_goes_on_from_the_graphs_of_a_shipped_pack(shipped, shared_cl
     assert manifest.provenance.settings["first"] == graphs
 
 
+@pytest.mark.parametrize(("only", "kept"), [("cnn8", "vgg"), ("vgg", "cnn8")])
+def test_one_network_of_a_pack_learns_and_the_other_stays(trained, shared_clip_folder, tmp_path, only, kept):
+    out = tmp_path / "further"
+    result = train(shared_clip_folder, out, "--from", trained[0], "--only", only)
+    assert result.exit_code == 0, result.output
+    assert [line.split(":")[0] for line in result.stderr.splitlines() if "epoch" in line] == [
+        f"{only} epoch 1/1"
+    ]
+    before, after = load_pack(trained[0]).manifest, load_pack(out).manifest
+    assert after.files[f"{kept}.safetensors"] == before.files[f"{kept}.safetensors"]
+    assert after.files[f"{only}.safetensors"] != before.files[f"{only}.safetensors"]
+    scores = [{network.name: network.score for network in one.networks} for one in (before, after)]
+    assert scores[1][kept] == pytest.approx(scores[0][kept], abs=1e-3)
+    settings = after.provenance.settings
+    assert (settings["only"], settings["best_epochs"]) == (only, {only: 0, kept: -1})
+
+
+def test_a_network_is_kept_of_a_pack_and_of_one_with_the_same_outputs(
+    shared_clip_folder, negatives_folder, shipped, tmp_path
+):
+    flags = ("--live", "--negatives", negatives_folder, "--from", shipped[0])
+    for more, words in (((), "name the pack with --from"), (flags, "leave out --live, or train both")):
+        result = train(shared_clip_folder, tmp_path / "out", "--only", "cnn8", *more)
+        assert result.exit_code == 2
+        assert words in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_training_that_cannot_go_on_from_a_pack_leaves_the_checkpoints(shared_clip_folder, work, shipped):
     """What was trained on features of other parameters is refused before anything is deleted."""
     before = sorted(path.name for path in work.iterdir())
