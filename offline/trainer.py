@@ -109,12 +109,13 @@ def train_network(
             break
         started = time.monotonic()
         train_loss = run.epoch(epoch, watcher.step)
-        loss, accuracy, auc = run.judged()
+        prob, loss = run.predictions(lessons.validation)
         if not math.isfinite(train_loss + loss):
             raise ConfigError(
                 f"the training of {architecture} diverged in epoch {epoch + 1}: its loss is no number. "
                 "Begin anew with --restart and a lower --learning-rate"
             )
+        accuracy, auc = run.scores(prob)
         is_best = best is None or settings.keeps_the_last or auc > best.auc
         record = EpochRecord(
             epoch,
@@ -155,8 +156,8 @@ def kept_network(
     run = _Run(architecture, lessons, settings, world, {})
     run.average.load_state_dict(network.state_dict())
     started = time.monotonic()
-    loss, accuracy, auc = run.judged()
-    record = EpochRecord(-1, math.nan, loss, accuracy, auc, 0.0, time.monotonic() - started, True)
+    prob, loss = run.predictions(lessons.validation)
+    record = EpochRecord(-1, math.nan, loss, *run.scores(prob), 0.0, time.monotonic() - started, True)
     return Trained(network.eval().cpu(), record, ())
 
 
@@ -215,16 +216,15 @@ class _Run:
             tell(step + 1, self._n_steps)
         return float(np.mean(losses))
 
-    def judged(self) -> tuple[float, float, float]:
-        """Loss, accuracy and AUC of the averaged weights on the validation days; the AUC of all processes."""
+    def scores(self, prob: NDArray[np.float32]) -> tuple[float, float]:
+        """Accuracy and AUC of `predictions` of the validation examples; all processes have the same AUC."""
         validation = self._lessons.validation
-        prob, loss = self._predictions(validation)
         has_phase = validation.weights[:, 0] > 0
         scores = binary_metrics(validation.targets[has_phase, 0].astype(np.int64), prob[has_phase])
-        return loss, scores.accuracy, self._world.agreed(0.5 if math.isnan(scores.auc) else scores.auc)
+        return scores.accuracy, self._world.agreed(0.5 if math.isnan(scores.auc) else scores.auc)
 
     @torch.no_grad()
-    def _predictions(self, examples: Examples) -> tuple[NDArray[np.float32], float]:
+    def predictions(self, examples: Examples) -> tuple[NDArray[np.float32], float]:
         """P(exhale) by the averaged weights, in the order of the examples, and the mean loss."""
         every: list[Tensor] = []
         losses: list[float] = []
