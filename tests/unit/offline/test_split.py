@@ -42,12 +42,13 @@ def test_parts_are_disjoint_complete_and_hold_both_classes(counts, seed, random)
 
 
 @given(st.lists(st.integers(2, 40), min_size=40, max_size=80), st.integers(0, 1000))
-def test_shares_are_met_to_within_a_day(sizes, seed):
+def test_no_part_has_a_day_too_many_nor_lacks_more_than_the_others_have(sizes, seed):
     clips = clips_from([(size // 2, size - size // 2) for size in sizes])
     split = split_by_day(clips, seed)
     for part, share in zip(PARTS, split.fractions, strict=True):
         n_clips = sum(split.part_of(clip.day) == part for clip in clips)
-        assert abs(n_clips - share * len(clips)) <= max(sizes)
+        # A day is dealt to a part that lacks some of its share; what two have too much, the third lacks.
+        assert -2 * max(sizes) <= n_clips - share * len(clips) <= max(sizes)
 
 
 def test_seeds_differ_and_a_seed_does_not():
