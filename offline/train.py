@@ -150,7 +150,7 @@ def train_pack(
             trained: dict[str, Trained] = {}
             for network in ARCHITECTURES:
                 if network not in learning:
-                    trained[network] = kept_network(network, lessons, settings, world, begun[network])
+                    trained[network] = kept_network(begun[network], lessons, settings, world)
                     continue
                 watcher = view.watcher(network, settings)
                 trained[network] = train_network(
@@ -160,7 +160,8 @@ def train_pack(
     if not world.is_main:
         return None
     # Not of the key: what one network learns has nothing to do with the other.
-    recipe |= {"only": only} if only else {}
+    if only:
+        recipe["only"] = only
     pack_name, its_dataset = name or place.name, dataset or DatasetInfo()
     pack = save_pack(out, *pack_content(pack_name, trained, lessons, store, split, recipe, its_dataset))
     exported = export_pack(pack, clips=clips.of_days(split.test))

@@ -5,7 +5,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ from engines.torch_backend import ARCHITECTURES
 from offline.augment import Batch, mixed, styled
 from offline.checkpoint import load_checkpoint, save_checkpoint
 from offline.distributed import World
-from offline.lessons import Examples, Lessons
-from offline.metrics import binary_metrics
+from offline.judge import Judge, autocast, batch_of, loss_of
+from offline.lessons import Lessons
 from offline.optimisation import learning_rate_at, optimizer_of, resolved_precision, update_average
 from offline.resume import RunKey, checkpoint_path, require_same_run
 from offline.settings import TrainSettings
@@ -109,13 +108,13 @@ def train_network(
             break
         started = time.monotonic()
         train_loss = run.epoch(epoch, watcher.step)
-        prob, loss = run.predictions(lessons.validation)
+        prob, loss = run.judge.predictions(run.average)
         if not math.isfinite(train_loss + loss):
             raise ConfigError(
                 f"the training of {architecture} diverged in epoch {epoch + 1}: its loss is no number. "
                 "Begin anew with --restart and a lower --learning-rate"
             )
-        accuracy, auc = run.scores(prob)
+        accuracy, auc = run.judge.scores(prob)
         is_best = best is None or settings.keeps_the_last or auc > best.auc
         record = EpochRecord(
             epoch,
@@ -141,23 +140,19 @@ def train_network(
     return Trained(run.best.eval().cpu(), best, tuple(history))
 
 
-def kept_network(
-    architecture: str, lessons: Lessons, settings: TrainSettings, world: World, network: nn.Module
-) -> Trained:
+def kept_network(network: nn.Module, lessons: Lessons, settings: TrainSettings, world: World) -> Trained:
     """A network that learns nothing and stays as it is, judged like one that was trained; its epoch is -1.
 
     Args:
-        architecture: a key of `ARCHITECTURES`.
+        network: in evaluation mode, with as many outputs as the lessons have.
         lessons: what it is judged by.
         settings: of the training that it takes no part in.
         world: the processes that train together.
-        network: with as many outputs as the lessons have.
     """
-    run = _Run(architecture, lessons, settings, world, {})
-    run.average.load_state_dict(network.state_dict())
+    judge = Judge(lessons.validation, settings, world)
     started = time.monotonic()
-    prob, loss = run.predictions(lessons.validation)
-    record = EpochRecord(-1, math.nan, loss, *run.scores(prob), 0.0, time.monotonic() - started, True)
+    prob, loss = judge.predictions(network.to(world.device))
+    record = EpochRecord(-1, math.nan, loss, *judge.scores(prob), 0.0, time.monotonic() - started, True)
     return Trained(network.eval().cpu(), record, ())
 
 
@@ -192,6 +187,7 @@ class _Run:
         self.optimizer = optimizer_of(self.network, settings)
         self._wrapped = world.wrapped(self.network)
         self._lessons, self._settings, self._world = lessons, settings, world
+        self.judge = Judge(lessons.validation, settings, world)
         self._precision = resolved_precision(settings.precision, world.device)
         self._n_steps = max(1, len(examples) // settings.batch_size)
 
@@ -204,7 +200,7 @@ class _Run:
         self._wrapped.train()
         losses: list[float] = []
         for step, chosen in enumerate(self._batches(epoch)):
-            batch = self._batch(examples, chosen)
+            batch = batch_of(examples, chosen, self._world.device)
             at_step = epoch * self._n_steps + step
             if at_step >= settings.warmup_epochs * self._n_steps:
                 batch = styled(batch, settings.mixstyle_share, generator)
@@ -216,28 +212,8 @@ class _Run:
             tell(step + 1, self._n_steps)
         return float(np.mean(losses))
 
-    def scores(self, prob: NDArray[np.float32]) -> tuple[float, float]:
-        """Accuracy and AUC of `predictions` of the validation examples; all processes have the same AUC."""
-        validation = self._lessons.validation
-        has_phase = validation.weights[:, 0] > 0
-        scores = binary_metrics(validation.targets[has_phase, 0].astype(np.int64), prob[has_phase])
-        return scores.accuracy, self._world.agreed(0.5 if math.isnan(scores.auc) else scores.auc)
-
-    @torch.no_grad()
-    def predictions(self, examples: Examples) -> tuple[NDArray[np.float32], float]:
-        """P(exhale) by the averaged weights, in the order of the examples, and the mean loss."""
-        every: list[Tensor] = []
-        losses: list[float] = []
-        for first in range(0, len(examples), 128):
-            batch = self._batch(examples, np.arange(first, min(first + 128, len(examples))))
-            with self._autocast():
-                logits = self.average(batch.images, batch.scalars).float()
-            losses.append(float(loss_of(logits, batch)) * len(logits))
-            every.append(logits.reshape(len(logits), -1)[:, 0])
-        return torch.cat(every).sigmoid().cpu().numpy(), sum(losses) / len(examples)
-
     def _optimise(self, batch: Batch) -> float:
-        with self._autocast():
+        with autocast(self._precision, self._world.device):
             logits = self._wrapped(batch.images, batch.scalars)
         loss = loss_of(logits.float(), batch)
         self.optimizer.zero_grad(set_to_none=True)
@@ -256,37 +232,9 @@ class _Run:
             together = shuffled[first : first + self._settings.batch_size]
             yield together[self._world.rank :: self._world.size]
 
-    def _batch(self, examples: Examples, chosen: NDArray[np.int64]) -> Batch:
-        rows, device = examples.rows[chosen], self._world.device
-        images = torch.from_numpy(examples.images[rows]).to(device)
-        return Batch(
-            images.float().contiguous(memory_format=torch.channels_last),
-            torch.from_numpy(examples.scalars[rows]).to(device),
-            torch.from_numpy(examples.targets[chosen]).to(device),
-            torch.from_numpy(examples.weights[chosen]).to(device),
-        )
-
     def _seed_of(self, epoch: int, rank: int) -> int:
         entropy = [self._settings.seed, *self._architecture.encode(), epoch, rank]
         return int(np.random.SeedSequence(entropy).generate_state(1)[0])
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        if self._precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self._world.device.type, torch.bfloat16)
-
-
-def loss_of(logits: Tensor, batch: Batch) -> Tensor:
-    """Binary cross-entropy of each output over what counts for it, added up.
-
-    Args:
-        logits: (B,) or (B, n_outputs) float32.
-        batch: with the targets and their weights.
-    """
-    each = nn.functional.binary_cross_entropy_with_logits(
-        logits.reshape(batch.targets.shape), batch.targets, batch.weights, reduction="none"
-    )
-    return (each.sum(dim=0) / batch.weights.sum(dim=0).clamp_min(1.0)).sum()
 
 
 @torch.no_grad()

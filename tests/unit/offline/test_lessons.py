@@ -12,10 +12,11 @@ from engines.spec import NARROWBAND
 from engines.torch_backend import ARCHITECTURES
 from offline.augment import Batch
 from offline.distributed import World
+from offline.judge import loss_of
 from offline.lessons import Examples, Lessons
 from offline.settings import TrainSettings
 from offline.store import FeatureStore
-from offline.trainer import Watcher, loss_of, train_network
+from offline.trainer import Watcher, train_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
