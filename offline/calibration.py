@@ -10,7 +10,7 @@ from engines.ensemble import fuse
 
 
 def fitted_temperature(
-    logits: NDArray[np.float32], labels: NDArray[np.int64], weights: Sequence[float]
+    logits: NDArray[np.float32], labels: NDArray[np.int64] | NDArray[np.bool_], weights: Sequence[float]
 ) -> float:
     """The temperature, 0.2-5, with the smallest cross-entropy of the fused probability.
 
@@ -18,7 +18,7 @@ def fitted_temperature(
     temperature is shared by the networks of the ensemble.
 
     Args:
-        logits: (N, n_networks) float32, of validation clips.
+        logits: (N, n_networks) float32, of validation days.
         labels: (N,) 1 = exhale.
         weights: of the networks.
     """

@@ -16,19 +16,21 @@ from offline.cli_options import FOLDER, engine_option, pack_option, progress_bar
 def fit_decision(pack: str, streams: Path, out: Path, engine: str, jobs: int) -> None:
     """Fit what the decision takes its evidence from to labelled streams.
 
-    The streams are heard as breath-live hears them, and for inhalations, exhalations and the pauses after
-    them the pack keeps what it said of windows that end in them, by how long they had been going on. Only
-    streams of the pack's validation days are taken: on days of the training it is surer than it is right, and
-    what was fitted to the test days is not tested by them. Make some with: breath-offline compose --part
-    validation --snr clean,10
+    The streams are heard as breath-live hears them. The pack keeps the temperature at which P(exhale) is
+    right as often as it says, and, for inhalations, exhalations and the pauses after them, what it said of
+    windows that end in them, by how long they had been going on. Only streams of the pack's validation days
+    are taken: on days of the training it is surer than it is right, and what was fitted to the test days is
+    not tested by them. Make some with: breath-offline compose --part validation --snr clean,10
     """
     from engines.pack import load_pack
-    from offline.emission_fit import fit_pack
+    from offline.decision_fit import fit_pack
     from offline.stream_files import find_streams
 
     loaded = load_pack(pack)
     with progress_bar("streams") as progress:
         fitted = fit_pack(loaded, find_streams(streams), out, engine=engine, jobs=jobs, progress=progress)
-    emission = fitted.manifest.emission
-    assert emission is not None
-    click.echo(f"fitted to {emission.n_windows} windows: {fitted.path}")
+    manifest = fitted.manifest
+    assert manifest.emission is not None
+    click.echo(
+        f"fitted to {manifest.emission.n_windows} windows (temperature {manifest.temperature}): {fitted.path}"
+    )

@@ -56,6 +56,7 @@ class Step:
         decided_s: when the step was complete, on the same clock.
         prob_breath: P(breath) of this window by the networks and, as against the loudest sound of late, its
             level; 0-1.
+        logits: of the phase, one for each network, before temperature and weights.
     """
 
     frame: Frame
@@ -67,6 +68,7 @@ class Step:
     captured_s: float | None = None
     decided_s: float = 0.0
     prob_breath: float = 0.0
+    logits: tuple[float, ...] = ()
 
 
 class Pipeline:
@@ -197,6 +199,7 @@ class Pipeline:
             "decision": decided_at - fused_at,
         }
         newest = window.samples[-self._hop_samples :]
+        logits = tuple(inference.logits[0].tolist())
         return Step(
-            frame, shown.event, newest, latency_s, stages_s, rows, captured_s, decided_at, prob_breath
+            frame, shown.event, newest, latency_s, stages_s, rows, captured_s, decided_at, prob_breath, logits
         )

@@ -23,6 +23,7 @@ class Replay:
         notices: what the source had to say, such as that the file is cut off.
         breaths: complete ones, oldest first.
         probs_breath: `Step.prob_breath` of each frame.
+        logits: `Step.logits` of each frame.
     """
 
     frames: tuple[Frame, ...]
@@ -31,6 +32,7 @@ class Replay:
     notices: tuple[str, ...] = ()
     breaths: tuple[Breath, ...] = ()
     probs_breath: tuple[float, ...] = ()
+    logits: tuple[tuple[float, ...], ...] = ()
 
 
 class _Notebook:
@@ -41,11 +43,13 @@ class _Notebook:
         self.events: list[PhaseEvent] = []
         self.breaths: list[Breath] = []
         self.probs_breath: list[float] = []
+        self.logits: list[tuple[float, ...]] = []
         self.notices: list[str] = []
 
     def show(self, step: Step, status: Status) -> None:
         self.frames.append(step.frame)
         self.probs_breath.append(step.prob_breath)
+        self.logits.append(step.logits)
         if step.event is not None:
             self.events.append(step.event)
 
@@ -87,4 +91,5 @@ def replay(
         tuple(notebook.notices),
         tuple(notebook.breaths),
         tuple(notebook.probs_breath),
+        tuple(notebook.logits),
     )

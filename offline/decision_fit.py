@@ -1,16 +1,19 @@
-"""What the pack says of a window by what goes on at its end, fitted to labelled streams."""
+"""How sure the networks may be, and what they usually say at the end of what: fitted to labelled streams."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.contract import RATE_HZ
+from engines.ensemble import fuse
 from engines.errors import LabelsError
 from engines.manifest import N_STATES, Emission, NormalByAge
 from engines.pack import Pack, check_destination, save_changed_pack
+from offline.calibration import fitted_temperature
 from offline.predict import Progress
 from offline.stream_files import Stream, fingerprint
 from offline.stream_replays import Replayer
@@ -41,7 +44,7 @@ def fit_pack(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Pack:
-    """Write the pack again, with an emission fitted to streams of its validation days.
+    """Write the pack again, with a temperature and an emission fitted to streams of its validation days.
 
     Args:
         pack: whose networks are heard.
@@ -73,47 +76,89 @@ def fit_pack(
             heard.append((replay, stream.truth))
             if progress:
                 progress(len(heard), len(breathing))
-    return save_changed_pack(out, pack, emission=fitted_emission(heard, fingerprint(breathing)))
+    windows = Windows.heard(heard)
+    weights = pack.manifest.weights
+    temperature = windows.temperature(weights)
+    emission = windows.emission(weights, temperature, fingerprint(breathing))
+    return save_changed_pack(out, pack, temperature=temperature, emission=emission)
 
 
-def fitted_emission(heard: Iterable[tuple[Replay, Sequence[PhaseInterval]]], streams: str) -> Emission:
-    """Fit normal distributions to what the live path heard of streams whose phases are known.
+@dataclass(frozen=True)
+class Windows:
+    """What the networks said of windows, and what went on at the end of each.
 
-    Windows before the first true phase, and under the gate, are left out. Of the others the mean is taken for
-    each state and range of ages, drawn towards that of the whole state as if by `PRIOR_WINDOWS` more. The
-    deviation around the means is one number for the phase; for presence, one for phases and one for pauses.
-
-    Args:
-        heard: each stream's replay and its true phases, in order of time.
-        streams: their fingerprint.
-
-    Raises:
-        LabelsError: a phase or a pause is too rare in these streams.
+    Attributes:
+        states: (N,) int64, `INHALE` and the others of `realtime.lengths`.
+        ages_s: (N,) how long the state had gone on, seconds.
+        logits: (N, n_networks) float32, of the phase.
+        presence: (N,) log odds of P(breath).
     """
-    parts = [_windows(replay, truth) for replay, truth in heard]
-    if not parts:
-        raise LabelsError("none of these streams holds a phase; compose some with: breath-offline compose")
-    states, ages_s, phase, presence = (np.concatenate(column) for column in zip(*parts, strict=True))
-    counts = np.bincount(states, minlength=N_STATES)
-    if counts.min() < MIN_WINDOWS:
-        named = ("inhalations", "exhalations", "pauses after inhalations", "pauses after exhalations")
-        rarest = int(counts.argmin())
-        raise LabelsError(
-            f"{counts[rarest]} windows end in {named[rarest]}, and {MIN_WINDOWS} are needed; compose more "
-            "streams, or longer ones"
+
+    states: NDArray[np.int64]
+    ages_s: NDArray[np.float64]
+    logits: NDArray[np.float32]
+    presence: NDArray[np.float64]
+
+    @classmethod
+    def heard(cls, heard: Iterable[tuple[Replay, Sequence[PhaseInterval]]]) -> Self:
+        """Those of streams whose phases are known, but the ones before the first phase or under the gate.
+
+        Args:
+            heard: each stream's replay and its true phases, in order of time.
+
+        Raises:
+            LabelsError: a phase or a pause is too rare in these streams.
+        """
+        parts = [_windows(replay, truth) for replay, truth in heard]
+        if not parts:
+            raise LabelsError(
+                "none of these streams holds a phase; compose some with: breath-offline compose"
+            )
+        windows = cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        counts = np.bincount(windows.states, minlength=N_STATES)
+        if counts.min() < MIN_WINDOWS:
+            named = ("inhalations", "exhalations", "pauses after inhalations", "pauses after exhalations")
+            rarest = int(counts.argmin())
+            raise LabelsError(
+                f"{counts[rarest]} windows end in {named[rarest]}, and {MIN_WINDOWS} are needed; compose "
+                "more streams, or longer ones"
+            )
+        return windows
+
+    def temperature(self, weights: Sequence[float]) -> float:
+        """The temperature, 0.2-5, that makes P(exhale) honest where there is a phase.
+
+        Args:
+            weights: of the networks.
+        """
+        is_phase = np.isin(self.states, _PHASES)
+        return fitted_temperature(self.logits[is_phase], self.states[is_phase] == EXHALE, weights)
+
+    def emission(self, weights: Sequence[float], temperature: float, streams: str) -> Emission:
+        """Normal distributions of the log odds of both probabilities.
+
+        The mean is taken for each state and range of ages, drawn towards that of the whole state as if by
+        `PRIOR_WINDOWS` more. The deviation around the means is one number for the phase; for presence, one
+        for phases and one for pauses.
+
+        Args:
+            weights: of the networks.
+            temperature: that P(exhale) will have.
+            streams: their fingerprint.
+        """
+        ranges = np.searchsorted(np.asarray(AGE_BORDERS_S), self.ages_s)
+        phase = np.array([log_odds(float(prob)) for prob in fuse(self.logits, weights, temperature)])
+        return Emission(
+            AGE_BORDERS_S,
+            phase=_normal(phase, self.states, ranges, (_PHASES + _PAUSES,)),
+            presence=_normal(self.presence, self.states, ranges, (_PHASES, _PAUSES)),
+            n_windows=len(self.states),
+            streams=streams,
         )
-    ranges = np.searchsorted(np.asarray(AGE_BORDERS_S), ages_s)
-    return Emission(
-        AGE_BORDERS_S,
-        phase=_normal(phase, states, ranges, (_PHASES + _PAUSES,)),
-        presence=_normal(presence, states, ranges, (_PHASES, _PAUSES)),
-        n_windows=len(states),
-        streams=streams,
-    )
 
 
 def _windows(replay: Replay, truth: Sequence[PhaseInterval]) -> tuple[NDArray[Any], ...]:
-    """State, age in seconds and log odds of phase and presence of a stream's windows."""
+    """State, age in seconds, logits of the phase and log odds of presence of a stream's windows."""
     ends = np.array([frame.end_sample for frame in replay.frames], np.int64)
     prob_breath = np.array(replay.probs_breath, np.float64)
     states = np.full(len(ends), -1, np.int64)
@@ -129,10 +174,10 @@ def _windows(replay: Replay, truth: Sequence[PhaseInterval]) -> tuple[NDArray[An
             is_here = (ends > start) & (ends <= end)
             states[is_here] = named
             ages_s[is_here] = (ends[is_here] - start) / RATE_HZ
-    phase = np.array([log_odds(frame.prob_exhale) for frame in replay.frames])
     presence = np.array([log_odds(prob) for prob in prob_breath])
     is_used = (states >= 0) & (prob_breath > 0)
-    return states[is_used], ages_s[is_used], phase[is_used], presence[is_used]
+    logits = np.array(replay.logits, np.float32)
+    return states[is_used], ages_s[is_used], logits[is_used], presence[is_used]
 
 
 def _normal(

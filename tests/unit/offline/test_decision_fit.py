@@ -10,11 +10,12 @@ import soundfile
 from click.testing import CliRunner
 
 from engines.contract import RATE_HZ
+from engines.ensemble import fuse
 from engines.errors import LabelsError
 from engines.manifest import SplitDays
 from engines.pack import load_pack, save_changed_pack
 from offline.cli import main
-from offline.emission_fit import AGE_BORDERS_S, LEAST_SD, PRIOR_WINDOWS, fit_pack, fitted_emission
+from offline.decision_fit import AGE_BORDERS_S, LEAST_SD, PRIOR_WINDOWS, Windows, fit_pack
 from offline.stream_files import find_streams, fingerprint
 from realtime.demo import DemoSource
 from realtime.events import Frame, Phase
@@ -47,7 +48,7 @@ def breathing(n_cycles, value_of, first_s=2.05):
         if state in (INHALE, EXHALE):
             phase = Phase.INHALE if state == INHALE else Phase.EXHALE
             truth.append(PhaseInterval(at(start_s), at(end_s), phase))
-    frames, probs_breath = [], []
+    frames, probs_breath, logits = [], [], []
     current = 0
     for end in range(RATE_HZ, at(now_s) + 1, HOP):
         while end > at(story[current][2]):
@@ -56,8 +57,14 @@ def breathing(n_cycles, value_of, first_s=2.05):
         age_s = end / RATE_HZ - start_s
         phase_odds, breath_odds = value_of(state, age_s) if age_s > 0 else (9.0, 9.0)
         frames.append(Frame(end, prob(phase_odds), Phase.NONE, 0.5, -30.0))
+        logits.append((phase_odds,))
         probs_breath.append(0.0 if breath_odds is None else prob(breath_odds))
-    return Replay(tuple(frames), (), at(now_s), probs_breath=tuple(probs_breath)), truth
+    heard = Replay(tuple(frames), (), at(now_s), probs_breath=tuple(probs_breath), logits=tuple(logits))
+    return heard, truth
+
+
+def fitted_emission(heard, streams=STREAMS, weights=(1.0,), temperature=1.0):
+    return Windows.heard(heard).emission(weights, temperature, streams)
 
 
 def test_every_state_and_age_gets_what_was_heard_then():
@@ -68,7 +75,7 @@ def test_every_state_and_age_gets_what_was_heard_then():
     def value_of(state, age_s):
         return (young if age_s <= 0.1 else values)[state], 1.0 if state in (INHALE, EXHALE) else -1.0
 
-    emission = fitted_emission([breathing(n_cycles // 2, value_of)] * 2, STREAMS)
+    emission = fitted_emission([breathing(n_cycles // 2, value_of)] * 2)
     assert emission.age_borders_s == AGE_BORDERS_S
     for state in values:
         mean = emission.phase.mean[state]
@@ -83,6 +90,37 @@ def test_every_state_and_age_gets_what_was_heard_then():
     assert emission.n_windows == pytest.approx(10 * n_cycles * sum(CYCLE_S.values()), rel=0.01)
 
 
+def test_the_temperature_makes_p_exhale_honest_at_the_ends_of_phases_only():
+    rng = np.random.default_rng(0)
+    prob_right = 0.8
+
+    def value_of(state, age_s):
+        # Twice as sure as it is right; and of a pause it says anything.
+        size = 2 * np.log(prob_right / (1 - prob_right))
+        if state not in (INHALE, EXHALE):
+            return 9.0, 0.0
+        is_right = rng.random() < prob_right
+        return (size if is_right == (state == EXHALE) else -size), 0.0
+
+    windows = Windows.heard([breathing(300, value_of)])
+    temperature = windows.temperature((1.0,))
+    assert temperature == pytest.approx(2.0, rel=0.05)
+    # The emission is of what will be said at that temperature.
+    plain, cooled = windows.emission((1.0,), 1.0, STREAMS), windows.emission((1.0,), 2.0, STREAMS)
+    for before, after in zip(plain.phase.mean, cooled.phase.mean, strict=True):
+        assert after == pytest.approx([value / 2 for value in before], abs=0.002)
+    assert cooled.phase.sd == pytest.approx([sd / 2 for sd in plain.phase.sd], abs=0.002)
+    assert plain.presence == cooled.presence
+
+
+def test_networks_are_weighed_before_the_log_odds_are_taken():
+    one, truth = breathing(60, lambda state, age_s: (1.0, 0.0))
+    two = replace(one, logits=tuple((3.0, -1.0) for _ in one.logits))
+    emission = fitted_emission([(two, truth)], weights=(0.25, 0.75), temperature=2.0)
+    fused = 0.25 * prob(1.5) + 0.75 * prob(-0.5)
+    assert emission.phase.mean[EXHALE][0] == pytest.approx(np.log(fused / (1 - fused)), abs=0.001)
+
+
 def test_few_windows_are_drawn_towards_their_state():
     rng = np.random.default_rng(0)
     drawn = []
@@ -92,7 +130,7 @@ def test_few_windows_are_drawn_towards_their_state():
         drawn.append((state, age_s, value))
         return value, 0.0
 
-    emission = fitted_emission([breathing(60, value_of)], STREAMS)
+    emission = fitted_emission([breathing(60, value_of)])
     inhaling = np.array([(age_s, value) for state, age_s, value in drawn if state == INHALE])
     first = inhaling[inhaling[:, 0] <= 0.1, 1]
     expected = (first.sum() + PRIOR_WINDOWS * inhaling[:, 1].mean()) / (len(first) + PRIOR_WINDOWS)
@@ -106,14 +144,14 @@ def test_a_deviation_is_that_of_all_that_are_alike_and_every_age_counts_alike():
     def value_of(state, age_s):
         return 3.0 + rng.normal(), 3.0 + sds[state] * rng.normal()
 
-    emission = fitted_emission([breathing(1000, value_of)], STREAMS)
+    emission = fitted_emission([breathing(1000, value_of)])
     assert set(np.round(emission.phase.sd, 1)) == {1.0}
     both = np.sqrt((1.0**2 + 2.0**2) / 2)
     assert emission.presence.sd == pytest.approx((both, both, 0.5, 0.5), rel=0.05)
 
 
 def test_what_is_under_the_gate_or_before_the_first_phase_is_left_out():
-    plain = fitted_emission([breathing(80, lambda state, age_s: (1.0, 1.0))], STREAMS)
+    plain = fitted_emission([breathing(80, lambda state, age_s: (1.0, 1.0))])
     gated = fitted_emission(
         [breathing(80, lambda state, age_s: (1.0, None if age_s > 0.6 else 1.0))], STREAMS
     )
@@ -125,9 +163,9 @@ def test_what_is_under_the_gate_or_before_the_first_phase_is_left_out():
 
 def test_too_little_is_refused_with_what_is_missing():
     with pytest.raises(LabelsError, match=r"\d+ windows end in pauses after inhalations, and 50 are needed"):
-        fitted_emission([breathing(10, lambda state, age_s: (0.0, 0.0))], STREAMS)
+        fitted_emission([breathing(10, lambda state, age_s: (0.0, 0.0))])
     with pytest.raises(LabelsError, match="none of these streams holds a phase"):
-        fitted_emission([], STREAMS)
+        fitted_emission([])
 
 
 @pytest.fixture(scope="module")
@@ -162,15 +200,16 @@ def test_the_pack_is_written_again_with_what_was_fitted(pack, streams, tmp_path)
     done = CliRunner().invoke(main, ["fit-decision", *words])
     assert done.exit_code == 0, done.stderr
     fitted = load_pack(tmp_path / "out")
-    emission = fitted.manifest.emission
-    assert f"fitted to {emission.n_windows} windows" in done.stdout
-    assert msgspec.structs.replace(fitted.manifest, emission=None) == pack.manifest
+    emission, temperature = fitted.manifest.emission, fitted.manifest.temperature
+    assert f"fitted to {emission.n_windows} windows (temperature {temperature})" in done.stdout
+    before = pack.manifest
+    assert msgspec.structs.replace(fitted.manifest, emission=None, temperature=before.temperature) == before
     # The tiny networks hear the demo's phases well, and late.
     assert np.mean(emission.phase.mean[INHALE]) < np.mean(emission.phase.mean[EXHALE])
     assert emission.phase.mean[EXHALE][0] < emission.phase.mean[EXHALE][4]
 
     with_engine = fit_pack(pack, find_streams(streams), tmp_path / "again", engine="onnxruntime")
-    assert with_engine.manifest.emission == emission
+    assert (with_engine.manifest.emission, with_engine.manifest.temperature) == (emission, temperature)
     assert emission.streams == fingerprint([one for one in find_streams(streams) if one.truth])
 
 
@@ -183,7 +222,10 @@ def test_the_live_path_decides_with_it(pack, streams, tmp_path):
         plain, aware = (
             replay(streams / "breath.wav", engine, one.manifest, PipelineSettings()) for one in (pack, fitted)
         )
-    assert [frame.prob_exhale for frame in plain.frames] == [frame.prob_exhale for frame in aware.frames]
+    assert plain.logits == aware.logits
+    logits, manifest = np.array(aware.logits, np.float32), fitted.manifest
+    said = [frame.prob_exhale for frame in aware.frames]
+    assert said == pytest.approx(fuse(logits, manifest.weights, manifest.temperature), abs=1e-6)
     assert plain.events != aware.events
     assert {event.phase for event in aware.events} >= {Phase.INHALE, Phase.EXHALE}
 
