@@ -7,7 +7,7 @@ import msgspec
 from engines.ensemble import WeightMethod
 from engines.spec import FeatureSpec
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 N_STATES = 4
 
 
@@ -42,12 +42,11 @@ class NormalByAge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         mean: a row for each state, a column for each range.
-        sd: standard deviation of each state, at every age: if it changed with age, what is louder or clearer
-            than usual would speak for whichever age varies most.
+        sd: standard deviation, a row for each state: one number for every age, or one for each range.
     """
 
     mean: tuple[tuple[float, ...], ...]
-    sd: tuple[float, ...]
+    sd: tuple[tuple[float, ...], ...]
 
 
 class Emission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +59,7 @@ class Emission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         age_borders_s: ascending; n borders make n + 1 ranges of ages, the last without end, seconds.
         phase: of the log odds of P(exhale), natural logarithm.
         presence: of the log odds of P(breath), networks and level together.
+        rise: of how much louder the newest sound is than shortly before, dB; None: fitted before schema 3.
         n_windows: windows that it was fitted to.
         streams: fingerprint (SHA-256, hex) of the streams that they are of.
     """
@@ -69,6 +69,7 @@ class Emission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     presence: NormalByAge
     n_windows: int
     streams: str
+    rise: NormalByAge | None = None
 
 
 class SplitDays(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

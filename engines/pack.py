@@ -198,14 +198,14 @@ def _strangers(folder: Path) -> list[str]:
 
 def _parsed(raw: bytes, path: Path) -> Manifest:
     try:
-        content = msgspec.json.decode(raw, type=dict[str, object])
+        content = msgspec.json.decode(raw, type=dict[str, Any])
         version = content.get("schema_version")
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise PackError(
                 f"{path} has schema {version}, newer than {SCHEMA_VERSION}, the newest this version reads. "
                 f"Get a newer source, and: {REINSTALL}"
             )
-        manifest = msgspec.json.decode(raw, type=Manifest)
+        manifest = msgspec.convert(_in_newest_form(content), type=Manifest)
         # A plain dataclass would let unknown parameters pass, and the features would be other ones.
         spec = content["feature_spec"]
         unknown = set(spec if isinstance(spec, dict) else ()) - {field.name for field in fields(FeatureSpec)}
@@ -214,6 +214,19 @@ def _parsed(raw: bytes, path: Path) -> Manifest:
         return manifest
     except ValueError as error:  # msgspec's own errors are of this class, and so is a broken encoding
         raise PackError(f"{path} is not a valid manifest: {error}. Fetch or train the pack again") from error
+
+
+def _in_newest_form(content: dict[str, Any]) -> dict[str, Any]:
+    """A manifest as the newest schema has it; where it is no valid one of its own, it stays as it is."""
+    if content.get("schema_version") != 2 or not isinstance(content.get("emission"), dict):
+        return content
+    # Until schema 2 a deviation was one number for each state.
+    emission = dict(content["emission"])
+    for name in ("phase", "presence"):
+        normal = emission.get(name)
+        if isinstance(normal, dict) and isinstance(normal.get("sd"), list):
+            emission[name] = normal | {"sd": [[sd] for sd in normal["sd"]]}
+    return content | {"emission": emission}
 
 
 def _contradictions(manifest: Manifest) -> Iterator[str]:
@@ -237,12 +250,15 @@ def _contradictions_of_emission(emission: Emission) -> Iterator[str]:
     borders = (0.0, *emission.age_borders_s)
     if not all(before < border for before, border in pairwise(borders)):
         yield f"the ages of its emission, {emission.age_borders_s}, do not ascend from above 0"
-    for name, normal in (("phase", emission.phase), ("presence", emission.presence)):
-        widths = {len(row) for row in normal.mean}
-        if {len(normal.mean), len(normal.sd)} != {N_STATES} or widths != {len(borders)}:
+    for name, normal in (("phase", emission.phase), ("presence", emission.presence), ("rise", emission.rise)):
+        if normal is None:
+            continue
+        widths, sd_widths = ({len(row) for row in rows} for rows in (normal.mean, normal.sd))
+        is_shaped = widths == {len(borders)} and sd_widths in ({1}, {len(borders)})
+        if {len(normal.mean), len(normal.sd)} != {N_STATES} or not is_shaped:
             wanted = f"{N_STATES} states and {len(borders)} ranges of ages"
             yield f"its emission of the {name} is not of {wanted}"
-        if not min(normal.sd, default=1.0) > 0:
+        if not min((sd for row in normal.sd for sd in row), default=1.0) > 0:
             yield f"its emission of the {name} has a deviation that is not above 0"
 
 

@@ -92,12 +92,14 @@ class Windows:
         ages_s: (N,) how long the state had gone on, seconds.
         logits: (N, n_networks) float32, of the phase.
         presence: (N,) log odds of P(breath).
+        rise_db: (N,) how much louder the newest sound is than shortly before, dB.
     """
 
     states: NDArray[np.int64]
     ages_s: NDArray[np.float64]
     logits: NDArray[np.float32]
     presence: NDArray[np.float64]
+    rise_db: NDArray[np.float64]
 
     @classmethod
     def heard(cls, heard: Iterable[tuple[Replay, Sequence[PhaseInterval]]]) -> Self:
@@ -135,11 +137,12 @@ class Windows:
         return fitted_temperature(self.logits[is_phase], self.states[is_phase] == EXHALE, weights)
 
     def emission(self, weights: Sequence[float], temperature: float, streams: str) -> Emission:
-        """Normal distributions of the log odds of both probabilities.
+        """Normal distributions of the log odds of both probabilities, and of the rise.
 
         The mean is taken for each state and range of ages, drawn towards that of the whole state as if by
-        `PRIOR_WINDOWS` more. The deviation around the means is one number for the phase; for presence, one
-        for phases and one for pauses.
+        `PRIOR_WINDOWS` more. The deviation around the means is one number for the phase, and for presence one
+        for phases and one for pauses: if it changed with age, what is clearer than usual would speak for
+        whichever age varies most. The rise varies most where something begins, and each range has its own.
 
         Args:
             weights: of the networks.
@@ -152,15 +155,16 @@ class Windows:
             AGE_BORDERS_S,
             phase=_normal(phase, self.states, ranges, (_PHASES + _PAUSES,)),
             presence=_normal(self.presence, self.states, ranges, (_PHASES, _PAUSES)),
+            rise=_normal(self.rise_db, self.states, ranges, ()),
             n_windows=len(self.states),
             streams=streams,
         )
 
 
 def _windows(replay: Replay, truth: Sequence[PhaseInterval]) -> tuple[NDArray[Any], ...]:
-    """State, age in seconds, logits of the phase and log odds of presence of a stream's windows."""
+    """The columns of `Windows`, of one stream."""
     ends = np.array([frame.end_sample for frame in replay.frames], np.int64)
-    prob_breath = np.array(replay.probs_breath, np.float64)
+    prob_breath = np.array([one.prob_breath for one in replay.observations])
     states = np.full(len(ends), -1, np.int64)
     ages_s = np.zeros(len(ends))
     borders = [*(interval.start_sample for interval in truth[1:]), replay.n_samples]
@@ -176,8 +180,9 @@ def _windows(replay: Replay, truth: Sequence[PhaseInterval]) -> tuple[NDArray[An
             ages_s[is_here] = (ends[is_here] - start) / RATE_HZ
     presence = np.array([log_odds(prob) for prob in prob_breath])
     is_used = (states >= 0) & (prob_breath > 0)
+    rise_db = np.array([one.rise_db for one in replay.observations])
     logits = np.array(replay.logits, np.float32)
-    return states[is_used], ages_s[is_used], logits[is_used], presence[is_used]
+    return tuple(column[is_used] for column in (states, ages_s, logits, presence, rise_db))
 
 
 def _normal(
@@ -185,7 +190,8 @@ def _normal(
 ) -> NormalByAge:
     """Means by state and range of ages; one deviation around them for all states that are `alike`.
 
-    Every range counts alike for the deviation, however many windows it has.
+    Every range counts alike for that deviation, however many windows it has. Where no states are alike, each
+    range of each state has a deviation of its own.
     """
     mean = np.zeros((N_STATES, len(AGE_BORDERS_S) + 1))
     variance = np.zeros_like(mean)
@@ -197,10 +203,14 @@ def _normal(
             centre = (here.sum() + PRIOR_WINDOWS * of_state.mean()) / n
             mean[state, number] = centre
             variance[state, number] = (((here - centre) ** 2).sum() + PRIOR_WINDOWS * of_state.var()) / n
-    sd = np.zeros(N_STATES)
-    for group in alike:
-        sd[list(group)] = max(LEAST_SD, float(np.sqrt(variance[list(group)].mean())))
-    return NormalByAge(
-        mean=tuple(tuple(round(float(value), _DECIMALS) for value in row) for row in mean),
-        sd=tuple(round(float(value), _DECIMALS) for value in sd),
-    )
+    if alike:
+        pooled = np.zeros((N_STATES, 1))
+        for group in alike:
+            pooled[list(group)] = variance[list(group)].mean()
+        variance = pooled
+    sd = np.maximum(LEAST_SD, np.sqrt(variance))
+    return NormalByAge(mean=_rows(mean), sd=_rows(sd))
+
+
+def _rows(values: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(round(float(value), _DECIMALS) for value in row) for row in values)

@@ -45,6 +45,8 @@ class DecisionSettings:
         phase_weight: exponent of the likelihood of the phase. Windows overlap and are no independent
             witnesses, so it is below 1.
         presence_weight: exponent of the likelihood of breath.
+        rise_weight: exponent of the likelihood of how much louder the sound has become, with packs whose
+            emission has it.
         presence_caution: by so much the log odds of P(breath) are taken for less than they are, with packs
             that have an emission: a room holds more that is no breath than the streams it was fitted to.
         breath_share: share of instants with breath in what the networks were trained on; for packs without
@@ -57,6 +59,7 @@ class DecisionSettings:
 
     phase_weight: float = 0.4
     presence_weight: float = 1.4
+    rise_weight: float = 0.3
     presence_caution: float = 0.5
     breath_share: float = 0.7
     margin: float = 0.35

@@ -19,11 +19,13 @@ from realtime.breaths import BreathCounter, BreathSettings
 from realtime.clock import live_sample_from_source, samples_from_seconds
 from realtime.decision import DecisionSettings
 from realtime.events import Apnoea, Breath, Frame, PhaseEvent
-from realtime.evidence import Evidence
+from realtime.evidence import Evidence, Observation
 from realtime.intake import Heard, Intake
 from realtime.presence import PresenceSettings
 from realtime.sources import AudioSource, Block
 from realtime.window import Window
+
+_NOTHING_HEARD = Observation(prob_exhale=0.5, prob_breath=0.0)
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,7 @@ class Step:
         captured_s: when the newest sample of the window was made, seconds of `time.perf_counter`; None: the
             source is not live.
         decided_s: when the step was complete, on the same clock.
-        prob_breath: P(breath) of this window by the networks and, as against the loudest sound of late, its
-            level; 0-1.
+        observation: what the decision heard.
         logits: of the phase, one for each network, before temperature and weights.
     """
 
@@ -67,7 +68,7 @@ class Step:
     breaths: tuple[Breath | Apnoea, ...] = ()
     captured_s: float | None = None
     decided_s: float = 0.0
-    prob_breath: float = 0.0
+    observation: Observation = _NOTHING_HEARD
     logits: tuple[float, ...] = ()
 
 
@@ -177,15 +178,16 @@ class Pipeline:
         heard = inference.presence_logits
         prob_heard = None if heard is None else float(fuse_presence(heard, self._manifest.weights)[0])
         fused_at = time.perf_counter()
-        level_dbfs = presence.level_from_window(window.samples, self._manifest.band_hz[1])
+        highest_hz = self._manifest.band_hz[1]
+        level_dbfs = presence.level_from_window(window.samples, highest_hz)
         self._presence, prob_breath = presence.advance(
             self._presence, level_dbfs, prob_heard, window.end_sample, self._settings.presence
         )
+        rise_db = presence.rise_from_window(window.samples, level_dbfs, highest_hz)
+        observation = Observation(prob_exhale, prob_breath, rise_db)
+        likelihood = self._evidence.likelihood(observation)
         self._decision, shown = decision.advance(
-            self._decision,
-            self._evidence.likelihood(prob_exhale, prob_breath),
-            window.end_sample,
-            self._settings.decision,
+            self._decision, likelihood, window.end_sample, self._settings.decision
         )
         frame = Frame(window.end_sample, prob_exhale, shown.phase, shown.confidence, level_dbfs)
         rows = self.breaths.push(*([] if shown.event is None else [shown.event]), frame)
@@ -201,5 +203,5 @@ class Pipeline:
         newest = window.samples[-self._hop_samples :]
         logits = tuple(inference.logits[0].tolist())
         return Step(
-            frame, shown.event, newest, latency_s, stages_s, rows, captured_s, decided_at, prob_breath, logits
+            frame, shown.event, newest, latency_s, stages_s, rows, captured_s, decided_at, observation, logits
         )

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from engines.contract import RATE_HZ
 
 LEVEL_SAMPLES = 2048
+RISE_SAMPLES = 4800
 LOWEST_HZ = 150.0
 SILENCE_DBFS = -120.0
 
 _TAPER = np.hanning(LEVEL_SAMPLES)
 _TAPER_POWER = (_TAPER**2).sum()
 _SUREST = 1e-4
+# Beyond this the sound of streams and rooms is not alike: digital silence, a door.
+_MOST_RISE_DB = 10.0
 _MOST_LOG_ODDS = 30.0
 _MOST_UNHEARD_S = 1.0
 _FREQS_HZ = np.fft.rfftfreq(LEVEL_SAMPLES, 1 / RATE_HZ)
@@ -81,6 +84,18 @@ def level_from_window(window: NDArray[np.float32], highest_hz: float) -> float:
     is_in_band = (_FREQS_HZ >= LOWEST_HZ) & (highest_hz >= _FREQS_HZ)
     mean_square = 2.0 * power[is_in_band].sum() / (LEVEL_SAMPLES * _TAPER_POWER)
     return max(SILENCE_DBFS, 10.0 * math.log10(mean_square)) if mean_square > 0 else SILENCE_DBFS
+
+
+def rise_from_window(window: NDArray[np.float32], level_dbfs: float, highest_hz: float) -> float:
+    """How much louder the newest sound is than it was 0.3 s before, dB, -10 to 10.
+
+    Args:
+        window: (n,) float32, n >= 6848.
+        level_dbfs: `level_from_window` of it.
+        highest_hz: upper edge of the band, Hz.
+    """
+    before_dbfs = level_from_window(window[:-RISE_SAMPLES], highest_hz)
+    return min(max(level_dbfs - before_dbfs, -_MOST_RISE_DB), _MOST_RISE_DB)
 
 
 def advance(

@@ -6,6 +6,7 @@ from os import PathLike
 from engines.backend import Engine
 from engines.manifest import Manifest
 from realtime.events import Breath, Frame, PhaseEvent, Report
+from realtime.evidence import Observation
 from realtime.files import FileSource
 from realtime.pipeline import Pipeline, PipelineSettings, Step
 from realtime.session import Session
@@ -22,7 +23,7 @@ class Replay:
         n_samples: length of the recording, samples at 16 kHz.
         notices: what the source had to say, such as that the file is cut off.
         breaths: complete ones, oldest first.
-        probs_breath: `Step.prob_breath` of each frame.
+        observations: `Step.observation` of each frame.
         logits: `Step.logits` of each frame.
     """
 
@@ -31,7 +32,7 @@ class Replay:
     n_samples: int
     notices: tuple[str, ...] = ()
     breaths: tuple[Breath, ...] = ()
-    probs_breath: tuple[float, ...] = ()
+    observations: tuple[Observation, ...] = ()
     logits: tuple[tuple[float, ...], ...] = ()
 
 
@@ -42,13 +43,13 @@ class _Notebook:
         self.frames: list[Frame] = []
         self.events: list[PhaseEvent] = []
         self.breaths: list[Breath] = []
-        self.probs_breath: list[float] = []
+        self.observations: list[Observation] = []
         self.logits: list[tuple[float, ...]] = []
         self.notices: list[str] = []
 
     def show(self, step: Step, status: Status) -> None:
         self.frames.append(step.frame)
-        self.probs_breath.append(step.prob_breath)
+        self.observations.append(step.observation)
         self.logits.append(step.logits)
         if step.event is not None:
             self.events.append(step.event)
@@ -90,6 +91,6 @@ def replay(
         pipeline.heard_samples,
         tuple(notebook.notices),
         tuple(notebook.breaths),
-        tuple(notebook.probs_breath),
+        tuple(notebook.observations),
         tuple(notebook.logits),
     )

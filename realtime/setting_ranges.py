@@ -20,6 +20,7 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "presence.log_odds_per_db_alone": (0, 10, ""),
     "decision.phase_weight": (0, 10, ""),
     "decision.presence_weight": (0, 10, ""),
+    "decision.rise_weight": (0, 10, ""),
     "decision.presence_caution": (-10, 10, ""),
     "decision.breath_share": (0.01, 0.99, ""),
     "decision.margin": (0, 0.99, ""),

@@ -71,6 +71,29 @@ def test_a_manifest_of_the_first_schema_is_read(folder):
     assert load_pack(folder).manifest.emission is None
 
 
+def test_an_emission_of_the_second_schema_is_read(tmp_path):
+    """It had one deviation for each state, and no rise."""
+    folder = save_pack(tmp_path / "pack", msgspec.structs.replace(MANIFEST, emission=EMISSION), FILES).path
+
+    def change(content):
+        content["schema_version"] = 2
+        del content["emission"]["rise"]
+        for name in ("phase", "presence"):
+            content["emission"][name]["sd"] = [1, 2.0, 3.0, 4.0]
+
+    edited(folder, change)
+    assert load_pack(folder).manifest.emission == msgspec.structs.replace(EMISSION, rise=None)
+
+
+@pytest.mark.parametrize(
+    "emission", [[], {"phase": 1}, {"phase": {"mean": [], "sd": 1}}, {"phase": {"sd": ["a"]}}]
+)
+def test_a_broken_emission_of_the_second_schema(folder, emission):
+    edited(folder, lambda content: content.update(schema_version=2, emission=emission))
+    with pytest.raises(PackError, match="is not a valid manifest"):
+        load_pack(folder)
+
+
 def test_what_is_saved_is_loaded(folder):
     pack = load_pack(folder)
     assert msgspec.structs.replace(pack.manifest, files={}) == MANIFEST
@@ -220,8 +243,9 @@ def test_networks_with_different_numbers_of_outputs(folder):
         load_pack(folder)
 
 
-NORMAL = NormalByAge(mean=((0.0, 1.0),) * 4, sd=(1.0, 2.0, 3.0, 4.0))
-EMISSION = Emission((0.3,), phase=NORMAL, presence=NORMAL, n_windows=100, streams="a" * 64)
+NORMAL = NormalByAge(mean=((0.0, 1.0),) * 4, sd=((1.0,), (2.0,), (3.0,), (4.0,)))
+RISE = NormalByAge(mean=((0.0, 1.0),) * 4, sd=((1.0, 2.0),) * 4)
+EMISSION = Emission((0.3,), phase=NORMAL, presence=NORMAL, n_windows=100, streams="a" * 64, rise=RISE)
 
 
 def test_an_emission_comes_back_as_it_was(tmp_path):
@@ -240,12 +264,24 @@ def test_an_emission_comes_back_as_it_was(tmp_path):
             "its emission of the presence is not of 4 states and 2 ranges of ages",
         ),
         (
-            {"phase": NormalByAge(mean=NORMAL.mean, sd=(1.0,))},
+            {"phase": NormalByAge(mean=NORMAL.mean, sd=((1.0,),))},
             "its emission of the phase is not of 4 states and 2 ranges of ages",
         ),
         (
-            {"phase": NormalByAge(mean=NORMAL.mean, sd=(1.0, 0.0, 1.0, 1.0))},
+            {"rise": NormalByAge(mean=NORMAL.mean, sd=((1.0, 1.0, 1.0),) * 4)},
+            "its emission of the rise is not of 4 states and 2 ranges of ages",
+        ),
+        (
+            {"phase": NormalByAge(mean=NORMAL.mean, sd=((1.0,), (1.0,), (1.0, 1.0), (1.0,)))},
+            "its emission of the phase is not of 4 states and 2 ranges of ages",
+        ),
+        (
+            {"phase": NormalByAge(mean=NORMAL.mean, sd=((1.0,), (0.0,), (1.0,), (1.0,)))},
             "its emission of the phase has a deviation that is not above 0",
+        ),
+        (
+            {"rise": NormalByAge(mean=NORMAL.mean, sd=((1.0, 2.0),) * 3 + ((1.0, 0.0),))},
+            "its emission of the rise has a deviation that is not above 0",
         ),
     ],
 )

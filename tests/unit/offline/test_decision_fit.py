@@ -19,6 +19,7 @@ from offline.decision_fit import AGE_BORDERS_S, LEAST_SD, PRIOR_WINDOWS, Windows
 from offline.stream_files import find_streams, fingerprint
 from realtime.demo import DemoSource
 from realtime.events import Frame, Phase
+from realtime.evidence import Observation
 from realtime.labels import PhaseInterval, csv_from_labels
 from realtime.lengths import AFTER_EXHALE, AFTER_INHALE, EXHALE, INHALE
 from realtime.pipeline import PipelineSettings
@@ -38,7 +39,10 @@ def prob(log_odds):
 
 
 def breathing(n_cycles, value_of, first_s=2.05):
-    """A replay in which a window of a state and an age says what `value_of` gives, and the truth."""
+    """A replay in which a window of a state and an age says what `value_of` gives, and the truth.
+
+    It gives log odds of the phase and of breath, and the rise unless that is 0 dB.
+    """
     truth, story, now_s = [], [], first_s
     for _ in range(n_cycles):
         for state, seconds in CYCLE_S.items():
@@ -48,18 +52,19 @@ def breathing(n_cycles, value_of, first_s=2.05):
         if state in (INHALE, EXHALE):
             phase = Phase.INHALE if state == INHALE else Phase.EXHALE
             truth.append(PhaseInterval(at(start_s), at(end_s), phase))
-    frames, probs_breath, logits = [], [], []
+    frames, observations, logits = [], [], []
     current = 0
     for end in range(RATE_HZ, at(now_s) + 1, HOP):
         while end > at(story[current][2]):
             current += 1
         state, start_s, _ = story[current]
         age_s = end / RATE_HZ - start_s
-        phase_odds, breath_odds = value_of(state, age_s) if age_s > 0 else (9.0, 9.0)
+        phase_odds, breath_odds, *rise = value_of(state, age_s) if age_s > 0 else (9.0, 9.0)
         frames.append(Frame(end, prob(phase_odds), Phase.NONE, 0.5, -30.0))
+        prob_breath = 0.0 if breath_odds is None else prob(breath_odds)
+        observations.append(Observation(prob(phase_odds), prob_breath, *rise))
         logits.append((phase_odds,))
-        probs_breath.append(0.0 if breath_odds is None else prob(breath_odds))
-    heard = Replay(tuple(frames), (), at(now_s), probs_breath=tuple(probs_breath), logits=tuple(logits))
+    heard = Replay(tuple(frames), (), at(now_s), observations=tuple(observations), logits=tuple(logits))
     return heard, truth
 
 
@@ -109,7 +114,7 @@ def test_the_temperature_makes_p_exhale_honest_at_the_ends_of_phases_only():
     plain, cooled = windows.emission((1.0,), 1.0, STREAMS), windows.emission((1.0,), 2.0, STREAMS)
     for before, after in zip(plain.phase.mean, cooled.phase.mean, strict=True):
         assert after == pytest.approx([value / 2 for value in before], abs=0.002)
-    assert cooled.phase.sd == pytest.approx([sd / 2 for sd in plain.phase.sd], abs=0.002)
+    assert np.array(cooled.phase.sd) == pytest.approx(np.array(plain.phase.sd) / 2, abs=0.002)
     assert plain.presence == cooled.presence
 
 
@@ -145,9 +150,25 @@ def test_a_deviation_is_that_of_all_that_are_alike_and_every_age_counts_alike():
         return 3.0 + rng.normal(), 3.0 + sds[state] * rng.normal()
 
     emission = fitted_emission([breathing(1000, value_of)])
-    assert set(np.round(emission.phase.sd, 1)) == {1.0}
+    assert set(np.round(np.ravel(emission.phase.sd), 1)) == {1.0}
     both = np.sqrt((1.0**2 + 2.0**2) / 2)
-    assert emission.presence.sd == pytest.approx((both, both, 0.5, 0.5), rel=0.05)
+    assert np.ravel(emission.presence.sd) == pytest.approx((both, both, 0.5, 0.5), rel=0.05)
+
+
+def test_the_rise_varies_otherwise_at_every_age():
+    rng = np.random.default_rng(0)
+
+    def value_of(state, age_s):
+        is_young = age_s <= 0.1
+        return 0.0, 0.0, (5.0 if is_young else 0.0) + (4.0 if is_young else 1.0) * rng.normal()
+
+    rise = fitted_emission([breathing(3000, value_of)]).rise
+    n_hops = round(CYCLE_S[EXHALE] * 10)
+    share = PRIOR_WINDOWS / (3000 + PRIOR_WINDOWS)
+    of_state = 5.0 / n_hops
+    assert rise.mean[EXHALE][0] == pytest.approx((1 - share) * 5.0 + share * of_state, abs=0.2)
+    assert rise.sd[EXHALE][1] == pytest.approx(1.0, rel=0.3)
+    assert rise.sd[EXHALE][0] > 3 * rise.sd[EXHALE][1]
 
 
 def test_what_is_under_the_gate_or_before_the_first_phase_is_left_out():
@@ -158,7 +179,7 @@ def test_what_is_under_the_gate_or_before_the_first_phase_is_left_out():
     assert gated.n_windows < plain.n_windows
     assert gated.presence == plain.presence
     assert {value for row in plain.phase.mean for value in row} == {1.0}
-    assert set(plain.phase.sd) == {LEAST_SD}
+    assert {sd for row in plain.phase.sd for sd in row} == {LEAST_SD}
 
 
 def test_too_little_is_refused_with_what_is_missing():

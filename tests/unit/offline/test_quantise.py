@@ -96,7 +96,7 @@ def test_a_pack_of_two_outputs_has_figures_of_both(presence_pack, clips, tmp_pat
     # What quantising does to a graph is another test's matter, and takes minutes.
     monkeypatch.setattr(quantise, "int8_graph", lambda graph, _calibrating: graph)
     trained = as_trained_on(clips, presence_pack, tmp_path / "split")
-    normal = NormalByAge(mean=((0.0,),) * 4, sd=(1.0,) * 4)
+    normal = NormalByAge(mean=((0.0,),) * 4, sd=((1.0,),) * 4)
     emission = Emission((), normal, normal, n_windows=1, streams="")
     fitted = replace(trained, manifest=msgspec.structs.replace(trained.manifest, emission=emission))
     made = quantise_pack(fitted, clips, tmp_path / "int8")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engines.contract import RATE_HZ
 from realtime.decision import DecisionSettings, DecisionState, advance
 from realtime.events import Phase
-from realtime.evidence import Evidence
+from realtime.evidence import Evidence, Observation
 from realtime.lengths import AFTER_EXHALE, AFTER_INHALE, EXHALE, INHALE, Lengths, LengthSettings
 from realtime.saved_state import builtins_from_value, value_from_builtins
 from realtime.setting_ranges import RANGES
@@ -42,7 +42,7 @@ def heard(evidence, settings=SETTINGS, hop=HOP, lookahead_s=0.0, state=None, fir
     state = state or DecisionState.initial(settings, hop, lookahead_s)
     states, decisions = [], []
     for k, (prob_exhale, prob_breath) in enumerate(evidence):
-        likelihood = Evidence.of(None, settings, state).likelihood(prob_exhale, prob_breath)
+        likelihood = Evidence.of(None, settings, state).likelihood(Observation(prob_exhale, prob_breath))
         state, decided = advance(state, likelihood, first + k * hop, settings)
         states.append(state)
         decisions.append(decided)
@@ -323,7 +323,7 @@ def test_whatever_is_heard_it_is_a_belief(settings, hop, n_ahead, runs):
     for prob_exhale, prob_breath, times, skip in runs:
         for k in range(times):
             now += hop * (skip if k == 0 else 1)
-            likelihood = Evidence.of(None, settings, state).likelihood(prob_exhale, prob_breath)
+            likelihood = Evidence.of(None, settings, state).likelihood(Observation(prob_exhale, prob_breath))
             state, decided = advance(state, likelihood, now, settings)
             assert state.belief.sum() == pytest.approx(1)
             assert (state.belief >= 0).all()

@@ -10,19 +10,26 @@ from engines.manifest import Emission, NormalByAge
 from engines.pack import load_pack
 from realtime.decision import DecisionSettings, DecisionState, advance
 from realtime.events import Phase
-from realtime.evidence import Evidence
+from realtime.evidence import Evidence, Observation
 from realtime.lengths import AFTER_EXHALE, AFTER_INHALE, EXHALE, INHALE
 
 SETTINGS = DecisionSettings(phase_weight=0.5, presence_weight=1.0, presence_caution=0.0, breath_share=0.6)
 HOP = 1600
 # Just after its onset a phase still sounds like the one before.
 PHASE = NormalByAge(
-    mean=((1.0, -2.0, -3.0), (-1.0, 2.0, 3.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)), sd=(1.0, 1.0, 1.0, 0.5)
+    mean=((1.0, -2.0, -3.0), (-1.0, 2.0, 3.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
+    sd=((1.0,), (1.0,), (1.0,), (0.5,)),
 )
 PRESENCE = NormalByAge(
-    mean=((1.0, 2.0, 2.0), (1.0, 2.0, 2.0), (-1.0, -2.0, -2.0), (-1.0, -2.0, -2.0)), sd=(1.0, 1.0, 1.0, 1.0)
+    mean=((1.0, 2.0, 2.0), (1.0, 2.0, 2.0), (-1.0, -2.0, -2.0), (-1.0, -2.0, -2.0)), sd=((1.0,),) * 4
+)
+# What begins gets louder, by how much varies; later on a level stays as it is.
+RISE = NormalByAge(
+    mean=((6.0, 0.0, 0.0), (6.0, 0.0, 0.0), (-6.0, 0.0, 0.0), (-6.0, 0.0, 0.0)),
+    sd=((4.0, 2.0, 1.0), (4.0, 2.0, 1.0), (4.0, 2.0, 1.0), (4.0, 2.0, 1.0)),
 )
 EMISSION = Emission((0.2, 0.5), PHASE, PRESENCE, n_windows=1000, streams="")
+WITH_RISE = Emission((0.2, 0.5), PHASE, PRESENCE, n_windows=1000, streams="", rise=RISE)
 
 
 def prob(log_odds):
@@ -34,7 +41,7 @@ def evidence_of(emission=EMISSION, settings=SETTINGS, hop=HOP):
 
 
 def test_without_an_emission_posteriors_are_divided_by_their_priors():
-    likelihood = evidence_of(None).likelihood(0.9, 0.8)
+    likelihood = evidence_of(None).likelihood(Observation(0.9, 0.8))
     assert likelihood.shape == DecisionState.initial(SETTINGS, HOP).belief.shape
     present, absent = 0.8 / 0.6, 0.2 / 0.4
     for state, expected in {
@@ -48,7 +55,7 @@ def test_without_an_emission_posteriors_are_divided_by_their_priors():
 
 def test_with_an_emission_ages_are_told_apart():
     """Up to 0.2 s there are two ages, at 0.05 and 0.15 s; up to 0.5 s three more."""
-    likelihood = evidence_of().likelihood(prob(-2.0), prob(2.0))
+    likelihood = evidence_of().likelihood(Observation(prob(-2.0), prob(2.0)))
     for column in ([0, 1], [2, 3, 4], [5, 6, 59]):
         np.testing.assert_allclose(likelihood[:, column], likelihood[:, [column[0]] * len(column)])
     # The same window by hand: normal densities, tempered.
@@ -62,6 +69,18 @@ def test_with_an_emission_ages_are_told_apart():
     assert log_likelihood[AFTER_INHALE, 2] - log_likelihood[AFTER_EXHALE, 2] == pytest.approx(
         min(of_deviation, 12.0 - inhale_over_pause)
     )
+
+
+def test_what_gets_louder_has_just_begun():
+    quiet = evidence_of().likelihood(Observation(0.5, 0.5, 5.0))
+    np.testing.assert_array_equal(quiet, evidence_of().likelihood(Observation(0.5, 0.5)))
+    settings = replace(SETTINGS, rise_weight=0.25)
+    by_rise = np.log(evidence_of(WITH_RISE, settings).likelihood(Observation(0.5, 0.5, 5.0)) / quiet)
+    young, middle = -0.5 * ((5.0 - 6.0) / 4.0) ** 2 - np.log(4.0), -0.5 * (5.0 / 2.0) ** 2 - np.log(2.0)
+    for state in (INHALE, EXHALE):
+        assert by_rise[state, 0] - by_rise[state, 2] == pytest.approx(0.25 * (young - middle))
+    fallen = -0.5 * ((5.0 + 6.0) / 4.0) ** 2 - np.log(4.0)
+    assert by_rise[INHALE, 0] - by_rise[AFTER_INHALE, 0] == pytest.approx(0.25 * (young - fallen))
 
 
 @pytest.mark.parametrize("hop", [800, 3200, 4000, 8000, 5000])
@@ -87,7 +106,7 @@ def test_with_the_shipped_pack_a_loud_breath_that_does_not_fade_is_one_phase(pha
     heard = [(0.6, 0.1)] * 20 + [(sure if phase is Phase.EXHALE else 1 - sure, prob_breath)] * 30
     events = []
     for k, probs in enumerate(heard):
-        state, decided = advance(state, evidence.likelihood(*probs), 16000 + k * HOP, settings)
+        state, decided = advance(state, evidence.likelihood(Observation(*probs)), 16000 + k * HOP, settings)
         events += [decided.event] if decided.event else []
     assert events[-1].phase is phase
     assert events[-1].reported_sample <= 16000 + 20 * HOP + 0.4 * RATE_HZ
@@ -96,36 +115,39 @@ def test_with_the_shipped_pack_a_loud_breath_that_does_not_fade_is_one_phase(pha
 def test_with_caution_more_presence_says_as_much():
     cautious = replace(SETTINGS, presence_caution=0.5)
     np.testing.assert_allclose(
-        evidence_of(settings=cautious).likelihood(0.3, prob(1.5)), evidence_of().likelihood(0.3, prob(1.0))
+        evidence_of(settings=cautious).likelihood(Observation(0.3, prob(1.5))),
+        evidence_of().likelihood(Observation(0.3, prob(1.0))),
     )
 
 
 def test_under_the_gate_there_is_no_phase_whatever_the_networks_say():
-    likelihood = evidence_of().likelihood(0.999, 0.0)
+    likelihood = evidence_of().likelihood(Observation(0.999, 0.0))
     np.testing.assert_allclose(likelihood[[AFTER_INHALE, AFTER_EXHALE]], 1.0)
     np.testing.assert_allclose(likelihood[[INHALE, EXHALE]], np.exp(-9.0))
 
 
-@pytest.mark.parametrize("emission", [None, EMISSION])
+@pytest.mark.parametrize("emission", [None, EMISSION, WITH_RISE])
 def test_no_window_says_that_something_is_impossible(emission):
     for prob_exhale in (0.0, 1e-30, 0.5, 1.0):
         for prob_breath in (0.0, 1e-30, 0.5, 1.0):
-            likelihood = evidence_of(emission).likelihood(prob_exhale, prob_breath)
-            assert np.isfinite(likelihood).all()
-            assert likelihood.min() > 1e-6 * likelihood.max()
+            for rise_db in (-10.0, 0.0, 10.0):
+                heard = Observation(prob_exhale, prob_breath, rise_db)
+                likelihood = evidence_of(emission).likelihood(heard)
+                assert np.isfinite(likelihood).all()
+                assert likelihood.min() > 1e-6 * likelihood.max()
 
 
-@pytest.mark.parametrize("emission", [None, EMISSION])
+@pytest.mark.parametrize("emission", [None, EMISSION, WITH_RISE])
 def test_two_windows_at_half_the_hop_say_as_much_as_one(emission):
-    whole = evidence_of(emission).likelihood(0.7, 0.6)[:, 30]
-    half = evidence_of(emission, hop=HOP // 2).likelihood(0.7, 0.6)[:, 60]
+    whole = evidence_of(emission).likelihood(Observation(0.7, 0.6, 4.0))[:, 30]
+    half = evidence_of(emission, hop=HOP // 2).likelihood(Observation(0.7, 0.6, 4.0))[:, 60]
     np.testing.assert_allclose(half**2, whole)
 
 
 @pytest.mark.parametrize("prob_breath", [0.0, 0.4])
 def test_a_weight_of_nothing_hears_nothing(prob_breath):
-    deaf = replace(SETTINGS, phase_weight=0.0, presence_weight=0.0)
-    likelihood = evidence_of(settings=deaf).likelihood(0.9, prob_breath)
+    deaf = replace(SETTINGS, phase_weight=0.0, presence_weight=0.0, rise_weight=0.0)
+    likelihood = evidence_of(WITH_RISE, deaf).likelihood(Observation(0.9, prob_breath, 8.0))
     if prob_breath:
         np.testing.assert_allclose(likelihood, 1.0)
     else:  # the gate has no weight: it is the user's word
@@ -143,7 +165,9 @@ def test_a_phase_that_begins_with_the_sound_of_the_one_before_is_shown_without_a
         evidence = Evidence.of(emission, SETTINGS, state)
         events = []
         for k, probs in enumerate(heard):
-            state, decided = advance(state, evidence.likelihood(*probs), 16000 + k * HOP, SETTINGS)
+            state, decided = advance(
+                state, evidence.likelihood(Observation(*probs)), 16000 + k * HOP, SETTINGS
+            )
             events += [decided.event] if decided.event else []
         return events
 

@@ -13,6 +13,7 @@ from realtime.presence import (
     PresenceState,
     advance,
     level_from_window,
+    rise_from_window,
 )
 
 SETTINGS = PresenceSettings(
@@ -56,6 +57,28 @@ def test_only_the_newest_part_counts():
     window = tone(500)
     window[-2048:] = 0
     assert level_from_window(window, 2000.0) == SILENCE_DBFS
+
+
+@pytest.mark.parametrize("later_db", [-6.0, 0.0, 6.0])
+def test_the_rise_is_that_over_three_tenths_of_a_second(later_db):
+    window = tone(440.0, 0.01)
+    window[-2048:] *= 10 ** (later_db / 20)
+    level_dbfs = level_from_window(window, 2000.0)
+    assert rise_from_window(window, level_dbfs, 2000.0) == pytest.approx(later_db, abs=0.05)
+    # What was before that is forgotten.
+    window[: -4800 - 2048] = 0.5
+    assert rise_from_window(window, level_dbfs, 2000.0) == pytest.approx(later_db, abs=0.05)
+
+
+def test_a_rise_out_of_digital_silence_has_an_end_and_so_has_a_fall():
+    window = np.zeros(WINDOW_SAMPLES, np.float32)
+    assert rise_from_window(window, SILENCE_DBFS, 2000.0) == 0.0
+    window[-2048:] = tone(440.0)[-2048:]
+    assert rise_from_window(window, level_from_window(window, 2000.0), 2000.0) == 10.0
+    fallen = window[::-1].copy()
+    fallen[-4800 - 2048 :] = 0.0
+    fallen[-4800 - 2048 : -4800] = tone(440.0)[:2048]
+    assert rise_from_window(fallen, SILENCE_DBFS, 2000.0) == -10.0
 
 
 @given(levels_dbfs=st.lists(LEVEL, min_size=1, max_size=40), prob_breath=st.none() | PROB)
