@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Callable
-from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.backend import Engine, Inference
+from engines.closing import Closing
 from engines.errors import EngineError
 
 _LOGGER = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ class Notifying(Protocol):
         """Warnings that were not handed over before, oldest first; each is returned once."""
 
 
-class FallbackEngine:
+class FallbackEngine(Closing):
     """Runs the primary engine until it fails once, the secondary from then on; see `engines.backend.Engine`.
 
     The window at which the primary fails is answered by the secondary. After `warm_up` that one stands by,
@@ -82,16 +82,6 @@ class FallbackEngine:
         if self._standby is not None:
             self._standby.close()
         self._engine.close()
-
-    def __enter__(self) -> Self:
-        """Return the engine itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _switch(self, error: EngineError) -> None:
         if self._is_closed or self._has_switched:

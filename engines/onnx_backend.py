@@ -2,19 +2,19 @@
 
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.backend import Inference, inference_from_outputs
+from engines.closing import Closing
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import EngineError, EngineMissingError
 from engines.pack import FEATURES, Pack
 
 
-class OnnxEngine:
+class OnnxEngine(Closing):
     """Runs the pack's three graphs one after another; see `engines.backend.Engine`.
 
     Args:
@@ -63,16 +63,6 @@ class OnnxEngine:
     def close(self) -> None:
         """Release the sessions."""
         self._sessions = {}
-
-    def __enter__(self) -> Self:
-        """Return the engine itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
 
 
 def import_onnxruntime() -> Any:

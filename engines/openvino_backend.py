@@ -3,13 +3,13 @@
 import logging
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.backend import Inference, inference_from_outputs
+from engines.closing import Closing
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import BackendUnavailableError, EngineError, EngineMissingError
 from engines.installing import install_extra
@@ -31,7 +31,7 @@ _PROPERTIES_OF_A_PROCESSOR = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
 _LOGGER = logging.getLogger(__name__)
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(Closing):
     """Runs the pack's three graphs one after another; see `engines.backend.Engine`.
 
     The graphs are compiled for one window, and several windows run one by one: graphs for any number of
@@ -115,16 +115,6 @@ class OpenVinoEngine:
     def close(self) -> None:
         """Release the graphs."""
         self._requests = {}
-
-    def __enter__(self) -> Self:
-        """Return the engine itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
 
 
 def _compiled(core: Any, stage: str, path: Path, settings: dict[str, Any], kept: CompiledGraphs) -> Any:

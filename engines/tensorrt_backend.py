@@ -3,13 +3,13 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.backend import Inference, inference_from_outputs
+from engines.closing import Closing
 from engines.contract import WINDOW_SAMPLES
 from engines.device_memory import DeviceArray, DeviceMemory
 from engines.engine_cache import BatchProfile
@@ -24,7 +24,7 @@ _HOST_STAGE = "window"
 GPU_STAGE = "gpu"
 
 
-class TensorRtEngine:
+class TensorRtEngine(Closing):
     """Runs built features and networks one after another on one stream; see `engines.backend.Engine`.
 
     The buffers stay where they are. A batch size that comes twice in a row is recorded as a CUDA graph the
@@ -115,16 +115,6 @@ class TensorRtEngine:
         self._engines.clear()
         self._outputs.clear()
         self._memory.close()
-
-    def __enter__(self) -> Self:
-        """Return the engine itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _load(self, stage: str, plan: bytes) -> None:
         engine = self._api.engine_from_plan(stage, plan)

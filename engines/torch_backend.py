@@ -3,8 +3,6 @@
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import torch
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines.backend import Inference, inference_from_outputs
+from engines.closing import Closing
 from engines.cnn8 import CNN8
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import EngineError, EngineMissingError, PackError
@@ -22,7 +21,7 @@ from engines.vgg import VGG
 ARCHITECTURES: dict[str, type[CNN8] | type[VGG]] = {"cnn8": CNN8, "vgg": VGG}
 
 
-class TorchEngine:
+class TorchEngine(Closing):
     """Runs networks in torch, float32; see `engines.backend.Engine`.
 
     Args:
@@ -72,16 +71,6 @@ class TorchEngine:
         """Release the networks."""
         self._features = None
         self._networks = {}
-
-    def __enter__(self) -> Self:
-        """Return the engine itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
 
 
 def load_networks(pack: Pack) -> dict[str, nn.Module]:

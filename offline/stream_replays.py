@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.backend import Engine, Inference
+from engines.closing import Closing
 from engines.errors import EngineError
 from engines.pack import Pack, load_pack
 from offline.workers import start_worker
@@ -21,7 +20,7 @@ from realtime.pipeline import PipelineSettings
 from realtime.replay import Replay, replay
 
 
-class Replayer:
+class Replayer(Closing):
     """Replays recordings with one engine a process; a context manager. `choice` says which engine, and why.
 
     Args:
@@ -69,18 +68,12 @@ class Replayer:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def __enter__(self) -> Self:
-        """Return the replayer itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         """Close the engine."""
         self._engine.close()
 
 
-class _Remembering:
+class _Remembering(Closing):
     """An engine that answers the same windows a second time without running anything."""
 
     def __init__(self, engine: Engine) -> None:
@@ -105,15 +98,6 @@ class _Remembering:
 
     def close(self) -> None:
         """The engine belongs to somebody else."""
-
-    def __enter__(self) -> Self:
-        """Return the engine itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing to do."""
 
 
 def _replays(

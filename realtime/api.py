@@ -5,9 +5,9 @@ import os
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
+from engines.closing import Closing
 from engines.errors import ConfigError
 from engines.pack import load_pack
 from engines.paths import path_from_text
@@ -24,7 +24,7 @@ from realtime.sources import AudioSource
 T = TypeVar("T")
 
 
-class Detector:
+class Detector(Closing):
     """Tells inhalation from exhalation: the live path of `breath-live`, for programs.
 
         with Detector() as detector:
@@ -238,16 +238,6 @@ class Detector:
         for listening in tuple(self._listenings):
             listening.close()
         self._engine.close()
-
-    def __enter__(self) -> Self:
-        """Return the detector itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _listening(self, source: AudioSource, seconds: float | None, with_frames: bool) -> Listening:
         collector = Collector(self._callbacks, with_frames=with_frames)

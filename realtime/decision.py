@@ -57,12 +57,12 @@ class DecisionSettings:
         lengths: what is believed of the lengths of phases.
     """
 
-    phase_weight: float = 0.4
+    phase_weight: float = 0.3
     presence_weight: float = 1.4
-    rise_weight: float = 0.3
+    rise_weight: float = 0.45
     presence_caution: float = 0.5
     breath_share: float = 0.7
-    margin: float = 0.35
+    margin: float = 0.4
     confidence_weight: float = 0.35
     lengths: LengthSettings = field(default_factory=LengthSettings)
 

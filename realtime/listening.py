@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Self
 
+from engines.closing import Closing
 from engines.errors import AudioError, ConfigError
 from realtime.events import Frame
 from realtime.session import Session, Summary
@@ -13,7 +12,7 @@ from realtime.sinks.collector import Collector, Event
 from realtime.sources import AudioSource
 
 
-class Listening:
+class Listening(Closing):
     """What is heard of one source: `for event in listening`, `async for event in listening`, or `run`.
 
     It can be heard once. The source is closed when the sound has ended, when the loop is left, and with
@@ -112,16 +111,6 @@ class Listening:
             self._source.close()
         finally:
             self._at_end(self)
-
-    def __enter__(self) -> Self:
-        """Return the listening itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _end(self, said: Generator[Event | Frame, None, None]) -> None:
         said.close()

@@ -4,12 +4,12 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.closing import Closing
 from engines.errors import ConfigError, DeviceLostError
 from realtime import portaudio
 from realtime.devices import InputDevice, match_device, match_same_device
@@ -24,7 +24,7 @@ _TICK_S = 0.2
 _SETTLE_S = 0.2
 
 
-class MicrophoneSource:
+class MicrophoneSource(Closing):
     """A microphone as an `AudioSource`.
 
     Created opened but not running: `start`, or `blocks`, starts it, so nothing piles up before. A consumer
@@ -165,16 +165,6 @@ class MicrophoneSource:
             if self._moved is not None:
                 self._moved.close()
             self._stream.close()
-
-    def __enter__(self) -> Self:
-        """Return the source itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _hear(self, heard: NDArray[np.float32], n_samples: int, time: Any, status: Any) -> None:
         self._queue.put(heard, has_lost_before=bool(status.input_overflow))

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.backend import Engine
+from engines.closing import Closing
 from engines.errors import ConfigError
 from engines.pack import Pack
 from realtime.events import Frame
@@ -36,7 +36,7 @@ def _whole(name: str, value: float) -> int:
     raise ConfigError(f"{name} must be a whole number, not {value!r}")
 
 
-class PushedSource:
+class PushedSource(Closing):
     """The name, rate and channels of sound that is pushed: an `AudioSource` without blocks of its own.
 
     Args:
@@ -67,15 +67,6 @@ class PushedSource:
 
     def close(self) -> None:
         """See `AudioSource`."""
-
-    def __enter__(self) -> Self:
-        """Return the source itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
 
 
 class Stream:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
+from engines.closing import Closing
 from engines.errors import BreathError, DeviceLostError
 from realtime import stream_clock
 from realtime.pacing import REAL_CLOCK, WallClock
@@ -52,7 +52,7 @@ class Surroundings:
 REAL_SURROUNDINGS = Surroundings()
 
 
-class LastingSource:
+class LastingSource(Closing):
     """A microphone, for hours, as an `AudioSource`.
 
     When the device stalls or is lost, empty blocks keep coming every 0.2 s, so that whoever listens stays
@@ -123,16 +123,6 @@ class LastingSource:
         self._worker.end()
         if wait_for_futures([closing], _CLOSE_LIMIT_S).not_done:
             self._opener.abandon()
-
-    def __enter__(self) -> Self:
-        """Return the source itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _sound(self) -> Iterator[Block]:
         """What the device delivers until it is lost, in its place."""

@@ -3,20 +3,19 @@
 import atexit
 import threading
 import weakref
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.backend import Engine, Inference
+from engines.closing import Closing
 from engines.fallback import Notifying
 
 # An inference takes a few hundredths of a second; a program should not hang for one that hangs.
 _LONGEST_WAIT_S = 2.0
 
 
-class SharedEngine:
+class SharedEngine(Closing):
     """Lets one thread at a time into an engine; see `engines.backend.Engine`.
 
     Back ends refuse a second thread, and kill the process when it ends while a thread is inside. A daemon
@@ -56,16 +55,6 @@ class SharedEngine:
         with self._lock:
             self._engine.close()
         _OPEN.discard(self)
-
-    def __enter__(self) -> Self:
-        """Return the engine itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
 
     def bar(self) -> None:
         """Let nobody in any more."""

@@ -1,7 +1,7 @@
 """What every source of sound is, and the one that plays an array."""
 
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.closing import Closing
 from engines.errors import ConfigError
 from realtime.blocking import Shelf
 from realtime.pacing import REAL_CLOCK, Pacer, WallClock
@@ -93,7 +94,7 @@ class AudioSource(Protocol):
         """Close."""
 
 
-class PacedSource(ABC):
+class PacedSource(Closing):
     """An `AudioSource` that can make its sound at any time, and keeps pace when asked to.
 
     Samples that are no sound (see `finite_from_samples`) become zeros, and one notice says so.
@@ -178,16 +179,6 @@ class PacedSource(ABC):
     def close(self) -> None:
         """See `AudioSource`."""
         self.is_closed = True
-
-    def __enter__(self) -> Self:
-        """Return the source itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
 
     def postpone(self, seconds: float) -> None:
         """After a pause of the listener: what is still to come is due so much later."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from types import TracebackType
-from typing import Literal, Self, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.closing import Closing
 from engines.errors import ConfigError, RateUnsupportedError
 from realtime.resample import Resampler
 from realtime.sound_queue import SoundQueue
@@ -21,7 +21,7 @@ _MOST_LOST_S = 24 * 3600.0
 _LOST = "lost on the way from the browser"
 
 
-class BrowserSource:
+class BrowserSource(Closing):
     """An `AudioSource` that one WebSocket feeds, mono.
 
     `hear`, `skip` and `end` are for the thread of the server and never wait; the rest is for the live path.
@@ -114,16 +114,6 @@ class BrowserSource:
         """See `AudioSource`."""
         self._is_closed = True
         self._queue.end()
-
-    def __enter__(self) -> Self:
-        """Return the source itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
 
 
 def _samples_from_bytes(content: bytes, sample_format: SampleFormat) -> NDArray[np.float32]:
