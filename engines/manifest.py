@@ -50,7 +50,7 @@ class NormalByAge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Emission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the pack says of a window, by what is going on at its end and for how long.
+    """What a window is usually like to the pack, by what is going on at its end and for how long.
 
     A window of a second holds more than what goes on at its end, so that the networks sound otherwise at the
     beginning of a phase than later on.
@@ -105,7 +105,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ensemble: how they are weighed.
         temperature: divides every logit before the sigmoid.
         split: recording days of the parts.
-        metrics: figures measured on the split's parts, for people.
+        metrics: figures measured on the split's parts, for people; calibration is at the temperature of the
+            training, which `breath-offline fit-decision` changes.
         provenance: where it comes from.
         files: sha256 (hex) of every other file of the pack.
         graph_precision: in what the networks' ONNX graphs compute their convolutions; the weights of `float`

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.backend import Engine, Inference
+from engines.closing import Closing
 from engines.contract import RATE_HZ, WINDOW_SAMPLES
 from engines.errors import EngineError
 from engines.manifest import Manifest
@@ -206,7 +206,7 @@ def search_streams(
     return find_most_streams(partial(attempt, seconds=seconds), confirm)
 
 
-class _Answer:
+class _Answer(Closing):
     """Stands in a pipeline for the engine, and hands over what that one said about the whole batch."""
 
     name = "batched"
@@ -223,14 +223,6 @@ class _Answer:
         return self.inference
 
     def close(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
         pass
 
 

@@ -1,4 +1,4 @@
-"""How sure the networks may be, and what they usually say at the end of what: fitted to labelled streams."""
+"""The temperature and the emission of a pack, fitted to labelled streams."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -103,7 +103,7 @@ class Windows:
 
     @classmethod
     def heard(cls, heard: Iterable[tuple[Replay, Sequence[PhaseInterval]]]) -> Self:
-        """Those of streams whose phases are known, but the ones before the first phase or under the gate.
+        """Those of streams whose phases are known, all but those before the first phase or under the gate.
 
         Args:
             heard: each stream's replay and its true phases, in order of time.

@@ -18,11 +18,13 @@ def fit_decision(pack: str, streams: Path, out: Path, engine: str, jobs: int) ->
 
     The streams are heard as breath-live hears them. The pack keeps the temperature at which P(exhale) is
     right as often as it says, and, for inhalations, exhalations and the pauses after them, what it said of
-    windows that end in them, by how long they had been going on. Only streams of the pack's validation days
-    are taken: on days of the training it is surer than it is right, and what was fitted to the test days is
-    not tested by them. Make some with: breath-offline compose --part validation --snr clean,10
+    windows that end in them and how the level rose, by how long they had been going on. Only streams of the
+    pack's validation days are taken: on days of the training it is surer than it is right, and what was
+    fitted to the test days is not tested by them. Make some with: breath-offline compose --part validation
+    --snr clean,10
     """
     from engines.pack import load_pack
+    from offline.calibration import is_at_an_end
     from offline.decision_fit import fit_pack
     from offline.stream_files import find_streams
 
@@ -34,3 +36,9 @@ def fit_decision(pack: str, streams: Path, out: Path, engine: str, jobs: int) ->
     click.echo(
         f"fitted to {manifest.emission.n_windows} windows (temperature {manifest.temperature}): {fitted.path}"
     )
+    if is_at_an_end(manifest.temperature):
+        click.echo(
+            "warning: the temperature is at the end of its range: these networks know next to nothing of the "
+            "phases of these streams, or never err. Is it a pack for live sound, and are the labels right?",
+            err=True,
+        )

@@ -72,7 +72,8 @@ class Evidence:
         settings: the weights are exponents of the likelihoods: windows overlap and are no independent
             witnesses.
         hops: the weights are those of so many windows, a hop apart.
-        emission: phase, presence and rise of the pack's emission; None: nobody has fitted it.
+        emission: phase, presence and rise of the pack's emission, the last None if it was fitted before
+            schema 3; None: nobody has fitted it.
         overlap: (n_ranges, n_ages) share of each range of the emission in each age in hops; columns sum to 1.
     """
 

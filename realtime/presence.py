@@ -1,4 +1,4 @@
-"""Is anybody breathing? What the networks say, and the raw level of the newest sound, in one probability."""
+"""Is anybody breathing? The networks and the level of the newest sound, in one probability; and its rise."""
 
 import math
 from dataclasses import dataclass

@@ -135,7 +135,8 @@ def fitted_pack(tiny_pack, tmp_path_factory):
     """Folder of the tiny pack with an emission: just after its onset a phase sounds like the one before."""
     phase = NormalByAge(mean=((1.0, -3.0), (-1.0, 3.0), (0.0, 0.0), (0.0, 0.0)), sd=((2.0,),) * 4)
     presence = NormalByAge(mean=((1.0, 3.0), (1.0, 3.0), (-1.0, -3.0), (-1.0, -3.0)), sd=((2.0,),) * 4)
-    emission = Emission((0.2,), phase, presence, n_windows=100, streams="")
+    rise = NormalByAge(mean=((5.0, 0.0), (5.0, 0.0), (-5.0, 0.0), (-5.0, 0.0)), sd=((5.0, 3.0),) * 4)
+    emission = Emission((0.2,), phase, presence, n_windows=100, streams="", rise=rise)
     folder = tmp_path_factory.mktemp("packs") / "fitted"
     return save_changed_pack(folder, load_pack(tiny_pack), emission=emission).path
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from engines.ensemble import fuse, sigmoid
-from offline.calibration import fitted_temperature
+from offline.calibration import fitted_temperature, is_at_an_end
 
 
 def drawn(n=20_000, seed=0):
@@ -44,5 +44,8 @@ def test_no_other_temperature_does_better(seed):
 def test_it_stays_within_its_bounds():
     labels = np.array([0, 1] * 20)
     right = np.where(labels == 1, 1.0, -1.0).astype(np.float32)[:, None]
-    assert fitted_temperature(right, labels, [1.0]) == pytest.approx(0.2, abs=0.01)
-    assert fitted_temperature(-10 * right, labels, [1.0]) == pytest.approx(5.0, abs=0.1)
+    lowest, highest = (fitted_temperature(logits, labels, [1.0]) for logits in (right, -10 * right))
+    assert (lowest, highest) == (pytest.approx(0.2, abs=0.01), pytest.approx(5.0, abs=0.1))
+    assert is_at_an_end(lowest)
+    assert is_at_an_end(highest)
+    assert not is_at_an_end(1.0)

@@ -23,6 +23,7 @@ from realtime.evidence import Observation
 from realtime.labels import PhaseInterval, csv_from_labels
 from realtime.lengths import AFTER_EXHALE, AFTER_INHALE, EXHALE, INHALE
 from realtime.pipeline import PipelineSettings
+from realtime.presence import level_from_window, rise_from_window
 from realtime.replay import Replay, replay
 
 HOP = 1600
@@ -41,7 +42,7 @@ def prob(log_odds):
 def breathing(n_cycles, value_of, first_s=2.05):
     """A replay in which a window of a state and an age says what `value_of` gives, and the truth.
 
-    It gives log odds of the phase and of breath, and the rise unless that is 0 dB.
+    `value_of` gives log odds of the phase and of breath, and the rise unless that is 0 dB.
     """
     truth, story, now_s = [], [], first_s
     for _ in range(n_cycles):
@@ -223,11 +224,18 @@ def test_the_pack_is_written_again_with_what_was_fitted(pack, streams, tmp_path)
     fitted = load_pack(tmp_path / "out")
     emission, temperature = fitted.manifest.emission, fitted.manifest.temperature
     assert f"fitted to {emission.n_windows} windows (temperature {temperature})" in done.stdout
+    # To the tiny networks the demo's phases say little, and the user is told.
+    assert temperature == pytest.approx(5.0, rel=0.01)
+    assert "the temperature is at the end of its range" in done.stderr
     before = pack.manifest
     assert msgspec.structs.replace(fitted.manifest, emission=None, temperature=before.temperature) == before
-    # The tiny networks hear the demo's phases well, and late.
+    # A little, and late.
     assert np.mean(emission.phase.mean[INHALE]) < np.mean(emission.phase.mean[EXHALE])
     assert emission.phase.mean[EXHALE][0] < emission.phase.mean[EXHALE][4]
+
+    # The level rises at onsets, and falls at their ends.
+    assert min(emission.rise.mean[INHALE][1], emission.rise.mean[EXHALE][1]) > 1.0
+    assert max(emission.rise.mean[AFTER_INHALE][1], emission.rise.mean[AFTER_EXHALE][1]) < -1.0
 
     with_engine = fit_pack(pack, find_streams(streams), tmp_path / "again", engine="onnxruntime")
     assert (with_engine.manifest.emission, with_engine.manifest.temperature) == (emission, temperature)
@@ -247,6 +255,12 @@ def test_the_live_path_decides_with_it(pack, streams, tmp_path):
     logits, manifest = np.array(aware.logits, np.float32), fitted.manifest
     said = [frame.prob_exhale for frame in aware.frames]
     assert said == pytest.approx(fuse(logits, manifest.weights, manifest.temperature), abs=1e-6)
+    sound, _ = soundfile.read(streams / "breath.wav", dtype="float32")
+    highest_hz = fitted.manifest.band_hz[1]
+    for number in (0, 7, 500):
+        window = sound[number * HOP : number * HOP + RATE_HZ]
+        rise_db = rise_from_window(window, level_from_window(window, highest_hz), highest_hz)
+        assert aware.observations[number].rise_db == pytest.approx(rise_db, abs=0.01)
     assert plain.events != aware.events
     assert {event.phase for event in aware.events} >= {Phase.INHALE, Phase.EXHALE}
 
