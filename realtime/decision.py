@@ -59,11 +59,11 @@ class DecisionSettings:
 
     phase_weight: float = 0.3
     presence_weight: float = 1.4
-    rise_weight: float = 0.45
+    rise_weight: float = 0.35
     presence_caution: float = 0.5
     breath_share: float = 0.7
     margin: float = 0.4
-    confidence_weight: float = 0.35
+    confidence_weight: float = 0.38
     lengths: LengthSettings = field(default_factory=LengthSettings)
 
 
