@@ -128,7 +128,7 @@ class Windows:
         return windows
 
     def temperature(self, weights: Sequence[float]) -> float:
-        """The temperature, 0.2-5, that makes P(exhale) honest where there is a phase.
+        """The temperature, see `fitted_temperature`, that makes P(exhale) honest where there is a phase.
 
         Args:
             weights: of the networks.

@@ -13,7 +13,7 @@ from offline.distributed import World
 from offline.lessons import Examples
 from offline.metrics import binary_metrics
 from offline.optimisation import resolved_precision
-from offline.settings import TrainSettings
+from offline.settings import Precision, TrainSettings
 
 
 class Judge:
@@ -26,8 +26,7 @@ class Judge:
     """
 
     def __init__(self, validation: Examples, settings: TrainSettings, world: World) -> None:
-        self._validation, self._world = validation, world
-        self._precision = resolved_precision(settings.precision, world.device)
+        self._validation, self._precision, self._world = validation, settings.precision, world
 
     @torch.no_grad()
     def predictions(self, network: nn.Module) -> tuple[NDArray[np.float32], float]:
@@ -63,9 +62,9 @@ def batch_of(examples: Examples, chosen: NDArray[np.int64], device: torch.device
     )
 
 
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """In which a network computes, `precision` as `resolved_precision` gives it."""
-    if precision == "fp32":
+def autocast(wanted: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """In which a network computes, in the precision that is wanted."""
+    if resolved_precision(wanted, device) == "fp32":
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
 

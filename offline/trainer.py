@@ -21,7 +21,7 @@ from offline.checkpoint import load_checkpoint, save_checkpoint
 from offline.distributed import World
 from offline.judge import Judge, autocast, batch_of, loss_of
 from offline.lessons import Lessons
-from offline.optimisation import learning_rate_at, optimizer_of, resolved_precision, update_average
+from offline.optimisation import learning_rate_at, optimizer_of, update_average
 from offline.resume import RunKey, checkpoint_path, require_same_run
 from offline.settings import TrainSettings
 
@@ -188,7 +188,6 @@ class _Run:
         self._wrapped = world.wrapped(self.network)
         self._lessons, self._settings, self._world = lessons, settings, world
         self.judge = Judge(lessons.validation, settings, world)
-        self._precision = resolved_precision(settings.precision, world.device)
         self._n_steps = max(1, len(examples) // settings.batch_size)
 
     def epoch(self, epoch: int, tell: Callable[[int, int], None]) -> float:
@@ -213,7 +212,7 @@ class _Run:
         return float(np.mean(losses))
 
     def _optimise(self, batch: Batch) -> float:
-        with autocast(self._precision, self._world.device):
+        with autocast(self._settings.precision, self._world.device):
             logits = self._wrapped(batch.images, batch.scalars)
         loss = loss_of(logits.float(), batch)
         self.optimizer.zero_grad(set_to_none=True)
