@@ -1,8 +1,12 @@
 """ONNX Runtime on the CPU: features and networks from the pack's graphs, without torch."""
 
+import os
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +17,20 @@ from engines.contract import WINDOW_SAMPLES
 from engines.errors import EngineError, EngineMissingError
 from engines.pack import FEATURES, Pack
 
+_Result = TypeVar("_Result")
+
 
 class OnnxEngine(Closing):
-    """Runs the pack's three graphs one after another; see `engines.backend.Engine`.
+    """Runs the pack's features, and then its networks side by side; see `engines.backend.Engine`.
+
+    A network alone lets a core sleep at the end of every layer. In a live session, where nothing else runs,
+    waking it takes long; another network keeps it awake and uses the time.
 
     Args:
         pack: a pack that has its graphs.
-        n_threads: threads of one inference; None: as many as there are cores, two at most, because one
-            window does not gain from more.
+        n_threads: of the largest network, while the others run beside it in one each; 1: everything runs one
+            after another in one. None: as many as there are cores, two at most, because one window does not
+            gain from more.
 
     Raises:
         EngineMissingError: a graph is not there.
@@ -30,39 +40,86 @@ class OnnxEngine(Closing):
     name = "onnxruntime"
 
     def __init__(self, pack: Pack, n_threads: int | None = None) -> None:
+        n_threads = n_threads or _default_n_threads()
+        self._largest_first = _largest_first(pack)
         self._sessions: dict[str, Any] = {
             # Of the features' many small nodes a second thread makes none faster; it only uses more power.
-            stage: open_session(path, n_threads or (1 if stage == FEATURES else None))
+            stage: open_session(path, n_threads if stage == self._largest_first[0] else 1)
             for stage, path in pack.graph_paths.items()
         }
+        n_beside = max(1, len(self._largest_first) - 1)
+        self._beside = ThreadPoolExecutor(n_beside, "inference") if n_threads > 1 else None
 
     def warm_up(self) -> None:
         """Run once on silence."""
         self.infer(np.zeros((1, WINDOW_SAMPLES), dtype=np.float32))
 
     def infer(self, windows: NDArray[np.float32]) -> Inference:
-        """Run windows, (B, 16000) float32, through the features and every network."""
+        """Run windows, (B, 16000) float32, through the features and every network.
+
+        In `stages_s` the networks overlap where they run side by side.
+        """
         if not self._sessions:
             raise EngineError("the engine is closed; open a new one")
-        stages_s: dict[str, float] = {}
-        given: list[NDArray[np.float32]] = []
-        feed: dict[str, NDArray[np.float32]] = {"windows": windows}
-        for stage, session in self._sessions.items():
-            started = time.perf_counter()
-            try:
-                outputs = session.run(None, feed)
-            except Exception as error:  # onnxruntime raises classes of its own, without a common base
-                raise EngineError(f"ONNX Runtime failed in {stage}: {error}") from error
-            stages_s[stage] = time.perf_counter() - started
-            if stage == FEATURES:
-                feed = {"images": outputs[0], "scalars": outputs[1]}
-            else:
-                given.append(outputs[0])
-        return inference_from_outputs(given, stages_s)
+        started = time.perf_counter()
+        # Several windows are shared between two threads.
+        halves = np.array_split(windows, 2) if self._beside and len(windows) > 1 else [windows]
+        features = self._together([partial(self._run, FEATURES, {"windows": half}) for half in halves])
+        images, scalars = (
+            parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*features, strict=True)
+        )
+        stages_s = {FEATURES: time.perf_counter() - started}
+        feed = {"images": images, "scalars": scalars}
+        ran = self._together([partial(self._timed, network, feed) for network in self._largest_first])
+        by_network = dict(zip(self._largest_first, ran, strict=True))
+        in_order = {stage: by_network[stage] for stage in self._sessions if stage != FEATURES}
+        stages_s |= {network: network_s for network, (_, network_s) in in_order.items()}
+        return inference_from_outputs([output for output, _ in in_order.values()], stages_s)
+
+    def _together(self, calls: Sequence[Callable[[], _Result]]) -> list[_Result]:
+        """What the calls return; the first runs in this thread, the others beside it where they may."""
+        if self._beside is None:
+            return [call() for call in calls]
+        first, *others = calls
+        running = [self._beside.submit(call) for call in others]
+        try:
+            result = first()
+        finally:
+            wait(running)
+        return [result, *(other.result() for other in running)]
+
+    def _timed(self, network: str, feed: dict[str, NDArray[np.float32]]) -> tuple[NDArray[np.float32], float]:
+        """Output of a network, and how many seconds it took."""
+        started = time.perf_counter()
+        (output,) = self._run(network, feed)
+        return output, time.perf_counter() - started
+
+    def _run(self, stage: str, feed: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        try:
+            outputs: list[NDArray[np.float32]] = self._sessions[stage].run(None, feed)
+        except Exception as error:  # onnxruntime raises classes of its own, without a common base
+            raise EngineError(f"ONNX Runtime failed in {stage}: {error}") from error
+        return outputs
 
     def close(self) -> None:
         """Release the sessions."""
+        if self._beside is not None:
+            self._beside.shutdown()
         self._sessions = {}
+
+
+def _largest_first(pack: Pack) -> list[str]:
+    """The networks by the size of their graphs, which stands for the work that they are."""
+
+    def size(network: str) -> int:
+        path = pack.graph_paths[network]
+        return path.stat().st_size if path.is_file() else 0
+
+    return sorted((network.name for network in pack.manifest.networks), key=size, reverse=True)
+
+
+def _default_n_threads() -> int:
+    return min(2, os.cpu_count() or 1)
 
 
 def import_onnxruntime() -> Any:
@@ -72,8 +129,6 @@ def import_onnxruntime() -> Any:
     before they are loaded; a program that listens to a microphone must not talk to anybody unasked. Who sets
     the variable themselves is obeyed.
     """
-    import os
-
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
@@ -91,8 +146,6 @@ def open_session(graph: Path | bytes, n_threads: int | None = None) -> Any:
         EngineMissingError: there is no such file.
         EngineError: ONNX Runtime refuses the graph.
     """
-    import os
-
     onnxruntime = import_onnxruntime()
     name = graph if isinstance(graph, Path) else "the graph"
     if isinstance(graph, Path) and not graph.is_file():
@@ -100,7 +153,7 @@ def open_session(graph: Path | bytes, n_threads: int | None = None) -> Any:
             f"{graph} is missing; make it with: breath-offline export --pack {graph.parent}"
         )
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = n_threads or min(2, os.cpu_count() or 1)
+    options.intra_op_num_threads = n_threads or _default_n_threads()
     options.inter_op_num_threads = 1
     # A live session waits most of the time: threads that spin between hops would burn a core for nothing.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

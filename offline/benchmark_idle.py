@@ -1,4 +1,4 @@
-"""What a live session costs, between hops as well: CPU time and memory, at the pace of a microphone."""
+"""A live session at the pace of a microphone: how fast it answers, CPU time between hops as well, memory."""
 
 import multiprocessing
 import time
@@ -11,6 +11,7 @@ from typing import Any
 from engines.errors import EngineError
 from engines.pack import load_pack
 from offline.benchmark_machine import resident_mb
+from offline.benchmark_statistics import Distribution, distribution_from_durations
 from offline.workers import start_worker
 from realtime.demo import DemoSource
 from realtime.engine import open_engine
@@ -23,7 +24,8 @@ class IdleCost:
 
     Attributes:
         seconds: of sound that it was measured over, after a first second that is not counted.
-        windows: answered in that time.
+        hop: of the windows answered in that time, from being complete to the answer. Slower than window after
+            window, because the processor sleeps in between.
         skipped_windows: that were not, because the ones before took too long.
         cpu_s_per_s: CPU seconds of all threads for a second of sound: the share of one core.
         cpu_s_per_s_between_hops: the part of it that was spent while no window was due: on taking sound in,
@@ -32,7 +34,7 @@ class IdleCost:
     """
 
     seconds: float
-    windows: int
+    hop: Distribution
     skipped_windows: int
     cpu_s_per_s: float
     cpu_s_per_s_between_hops: float
@@ -40,7 +42,9 @@ class IdleCost:
 
     def to_json(self) -> dict[str, Any]:
         """The same by name."""
-        return asdict(self)
+        content = asdict(self) | {"hop_ms": self.hop.to_json()}
+        del content["hop"]
+        return content
 
 
 def measure_idle(pack: Path, engine: str, hop_s: float, seconds: float, n_threads: int | None) -> IdleCost:
@@ -50,27 +54,28 @@ def measure_idle(pack: Path, engine: str, hop_s: float, seconds: float, n_thread
     with opened, DemoSource(seed=0, pace=1.0) as source:
         opened.warm_up()
         pipeline = Pipeline(source, opened, loaded.manifest, PipelineSettings(hop_s=hop_s))
-        windows, hops_cpu_s = 0, 0.0
+        hops_s: list[float] = []
+        hops_cpu_s = 0.0
         began_cpu_s = began_s = 0.0
         n_skipped_before = 0
         for block in source.blocks():
             cpu_s = time.process_time()
-            n_steps = len(list(pipeline.push(block)))
+            steps = list(pipeline.push(block))
             if not began_s:
-                if n_steps:
+                if steps:
                     began_cpu_s, began_s = time.process_time(), time.perf_counter()
                     n_skipped_before = pipeline.skipped_windows
                 continue
-            if n_steps:
-                windows += n_steps
+            if steps:
+                hops_s += [step.latency_s for step in steps]
                 hops_cpu_s += time.process_time() - cpu_s
-            if time.perf_counter() - began_s >= seconds:
+            if hops_s and time.perf_counter() - began_s >= seconds:
                 break
         heard_s = time.perf_counter() - began_s
         used_cpu_s = time.process_time() - began_cpu_s
         return IdleCost(
             seconds=heard_s,
-            windows=windows,
+            hop=distribution_from_durations(hops_s),
             skipped_windows=pipeline.skipped_windows - n_skipped_before,
             cpu_s_per_s=used_cpu_s / heard_s,
             cpu_s_per_s_between_hops=max(0.0, used_cpu_s - hops_cpu_s) / heard_s,

@@ -45,7 +45,7 @@ class BenchmarkSettings:
     n_threads: int | None = None
     n_warm_up: int = 32
     seed: int = 0
-    idle_s: float = 5.0
+    idle_s: float = 10.0
     stream_s: float = 3.0
 
     def __post_init__(self) -> None:

@@ -22,7 +22,7 @@ What is timed
               page-locked memory
   upload      sound (or features) to the GPU;  download: the networks' answers from there
   features    nine spectrograms and 39 numbers from a window
-  cnn8, vgg   the networks
+  cnn8, vgg   the networks; onnxruntime runs them side by side, so that their times overlap
   gpu         all that a GPU does for a window as one CUDA graph, upload to download
   fusion      the networks' answers to one probability
   decision    is that breath? which phase, breathing rate
@@ -37,8 +37,10 @@ How
   what the machine does meanwhile, it does to all. Warm-up is not counted. At least 1,024 windows and 10 s of
   measured time; the reference gets an eighth of the windows.
   ratio       median of the reference over median of the engine: librosa and eager torch, as published
-  live session  a process of its own hears in real time. CPU: seconds of all its threads for a second of
-              sound; between hops: what is spent while no window is due; memory: resident, at the end
+  live session  a process of its own hears in real time, and sleeps between hops, from which a processor
+              needs time to wake: its answers take longer than window after window. CPU: seconds of all
+              its threads for a second of sound; between hops: what is spent while no window is due;
+              memory: resident, at the end
   streams     all their windows are due at the same moment, every hop, and are inferred as one batch. Carried:
               not one was still being worked on when the next were due
 """
@@ -103,7 +105,8 @@ def sentences_from_result(engine: EngineResult, hop_s: float) -> Iterator[str]:
         memory = "" if idle.resident_mb is None else f", {idle.resident_mb:.0f} MB of resident memory"
         skipped = f"; {idle.skipped_windows} windows were skipped" if idle.skipped_windows else ""
         yield (
-            f"a live session takes {idle.cpu_s_per_s:.1%} of one core at a hop of {hop_s:g} s "
+            f"a live session answers in {idle.hop.p50:.1f} ms in the median, {idle.hop.p90:.1f} ms at p90, "
+            f"and takes {idle.cpu_s_per_s:.1%} of one core at a hop of {hop_s:g} s "
             f"({idle.cpu_s_per_s_between_hops:.1%} between hops){memory}{skipped}"
         )
     if engine.streams:

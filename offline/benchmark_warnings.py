@@ -86,7 +86,7 @@ def warnings_from_idle(idle: IdleCost) -> list[str]:
     if not idle.skipped_windows:
         return []
     return [
-        f"{idle.skipped_windows} windows of the live session were skipped, {idle.windows} were answered: it "
+        f"{idle.skipped_windows} windows of the live session were skipped, {idle.hop.n} were answered: it "
         "could not keep up, and its cost would be higher if it had"
     ]
 

@@ -68,11 +68,12 @@ def _conditions(result: dict) -> str:
     gpu = f", {machine['gpu']}" if machine["gpu"] else ""
     runtimes = [name for name in ("onnxruntime", "openvino", "torch") if name in result["versions"]]
     versions = ", ".join(f"{name} {result['versions'][name]}" for name in runtimes)
+    overlap = "; onnxruntime's networks run side by side" if "onnxruntime" in result["engines"] else ""
     return (
         f"{machine['cpu']}, {machine['usable_cores']} cores{gpu}; {versions}; pack {pack['name']} "
         f"(`{pack['sha256'][:12]}`, {pack['graph_precision']}). One window, from the block of sound that "
         f"completes it to the decision, at a hop of {settings['hop_s']:g} s, in milliseconds; stages are "
-        f"medians. Measured on {result['made_at'][:10]} with `{_command(settings)}`."
+        f"medians{overlap}. Measured on {result['made_at'][:10]} with `{_command(settings)}`."
     )
 
 
@@ -114,7 +115,11 @@ def _sentences(name: str, result: dict) -> list[str]:
     if "idle" in engine:
         idle = engine["idle"]
         memory = f" and {idle['resident_mb']:.0f} MB of memory" if idle["resident_mb"] is not None else ""
-        made.append(f"A live session on {name} takes {100 * idle['cpu_s_per_s']:.0f} % of one core{memory}.")
+        live = idle["hop_ms"]
+        made.append(
+            f"A live session on {name}, which sleeps between hops, answers in {_ms(live['p50'])} ms (median; "
+            f"p90 {_ms(live['p90'])}) and takes {100 * idle['cpu_s_per_s']:.0f} % of one core{memory}."
+        )
     if "streams" in engine:
         streams = engine["streams"]
         n_streams, p99 = streams["streams"], _ms(streams["batch_ms"]["p99"])

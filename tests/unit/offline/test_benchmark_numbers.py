@@ -128,14 +128,14 @@ def test_durations_that_scatter_are_told_of():
 def test_a_session_that_could_not_keep_up_is_told_of():
     idle = IdleCost(
         seconds=5.0,
-        windows=50,
+        hop=steady(20.0, n=50),
         skipped_windows=0,
         cpu_s_per_s=0.1,
         cpu_s_per_s_between_hops=0.0,
         resident_mb=None,
     )
     assert warnings_from_idle(idle) == []
-    (warning,) = warnings_from_idle(replace(idle, windows=30, skipped_windows=20))
+    (warning,) = warnings_from_idle(replace(idle, hop=steady(20.0, n=30), skipped_windows=20))
     assert "20 windows of the live session were skipped" in warning
 
 
