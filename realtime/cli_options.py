@@ -69,6 +69,12 @@ pack_option = click.option(
     type=click.Path(),
     help="Folder of a model pack; or one that is shipped: default, for live sound, or clips.  [default]",
 )
+threads_option = click.option(
+    "--threads",
+    "n_threads",
+    metavar="N",
+    help="Threads of one inference; from two on, onnxruntime runs smaller networks beside.  [at most two]",
+)
 channel_option = click.option("--channel", metavar="N", help="Channel, counted from 0.  [the mean of all]")
 config_option = click.option(
     "--config",
@@ -119,7 +125,7 @@ _SHARED = (
         help="What runs the networks.  [auto]",
     ),
     pack_option,
-    click.option("--threads", "n_threads", metavar="N", help="Threads of one inference.  [at most two]"),
+    threads_option,
     click.option("--seconds", metavar="S", help="End after so many seconds of sound."),
     click.option(
         "--frames",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from realtime.cli_options import config_option, microphone_options, pack_option
+from realtime.cli_options import config_option, microphone_options, pack_option, threads_option
 from realtime.doctor import Finding, Verdict, examine, exit_code_from_findings
 
 _COLOURS = {Verdict.OK: "green", Verdict.NOTE: "cyan", Verdict.WARNING: "yellow", Verdict.FAILED: "red"}
@@ -34,7 +34,7 @@ Exit codes; of several problems the first of these:
 @click.option("--hop", "hop_s", metavar="S", help="Seconds from one answer to the next, 0.01 to 1.  [0.1]")
 @click.option("--engine", metavar="NAME", help="What runs the networks; see breath-live --help.  [auto]")
 @pack_option
-@click.option("--threads", "n_threads", metavar="N", help="Threads of one inference.  [at most two]")
+@threads_option
 @config_option
 @click.option("--json", "is_json", is_flag=True, help="Write one JSON object for programs instead.")
 @click.pass_context
