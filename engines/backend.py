@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from engines.errors import BackendUnavailableError, ConfigError, EngineError
 from engines.installing import install_extra
 
+NETWORKS = "networks"
 GPU_ENGINES: tuple[str, ...] = ("tensorrt", "tensorrt-rtx")
 ENGINES: tuple[str, ...] = (*GPU_ENGINES, "onnxruntime", "openvino", "torch")
 # OpenVINO only where it is asked for: on some processors it is faster than ONNX Runtime, on others slower.
@@ -25,7 +26,8 @@ class Inference:
     Attributes:
         logits: (B, n_networks) float32, one logit per window and network, networks in the pack's order;
             sigmoid(logit) = P(exhale).
-        stages_s: wall-clock seconds of each stage, in order of execution (`features`, then one per network).
+        stages_s: wall-clock seconds of each stage, in order of execution: `features`, then one per network.
+            Where networks run side by side their times overlap, and `NETWORKS` after them is that of all.
         presence_logits: (B, n_networks) float32, alike; sigmoid(logit) = P(breath). None for a pack whose
             networks know the phase only.
     """

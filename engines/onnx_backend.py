@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.backend import Inference, inference_from_outputs
+from engines.backend import NETWORKS, Inference, inference_from_outputs
 from engines.closing import Closing
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import EngineError, EngineMissingError
 from engines.pack import FEATURES, Pack
+from engines.threads import default_n_threads
+from engines.worker import ThreadWorker
 
 _Result = TypeVar("_Result")
 
@@ -40,25 +42,22 @@ class OnnxEngine(Closing):
     name = "onnxruntime"
 
     def __init__(self, pack: Pack, n_threads: int | None = None) -> None:
-        n_threads = n_threads or _default_n_threads()
+        n_threads = n_threads or default_n_threads()
         self._largest_first = _largest_first(pack)
         self._sessions: dict[str, Any] = {
             # Of the features' many small nodes a second thread makes none faster; it only uses more power.
             stage: open_session(path, n_threads if stage == self._largest_first[0] else 1)
             for stage, path in pack.graph_paths.items()
         }
-        n_beside = max(1, len(self._largest_first) - 1)
-        self._beside = ThreadPoolExecutor(n_beside, "inference") if n_threads > 1 else None
+        n_beside = max(1, len(self._largest_first) - 1) if n_threads > 1 else 0
+        self._beside = [ThreadWorker("inference") for _ in range(n_beside)]
 
     def warm_up(self) -> None:
         """Run once on silence."""
         self.infer(np.zeros((1, WINDOW_SAMPLES), dtype=np.float32))
 
     def infer(self, windows: NDArray[np.float32]) -> Inference:
-        """Run windows, (B, 16000) float32, through the features and every network.
-
-        In `stages_s` the networks overlap where they run side by side.
-        """
+        """Run windows, (B, 16000) float32, through the features and every network."""
         if not self._sessions:
             raise EngineError("the engine is closed; open a new one")
         started = time.perf_counter()
@@ -70,18 +69,23 @@ class OnnxEngine(Closing):
         )
         stages_s = {FEATURES: time.perf_counter() - started}
         feed = {"images": images, "scalars": scalars}
+        started = time.perf_counter()
         ran = self._together([partial(self._timed, network, feed) for network in self._largest_first])
         by_network = dict(zip(self._largest_first, ran, strict=True))
         in_order = {stage: by_network[stage] for stage in self._sessions if stage != FEATURES}
         stages_s |= {network: network_s for network, (_, network_s) in in_order.items()}
+        if self._beside:
+            stages_s[NETWORKS] = time.perf_counter() - started
         return inference_from_outputs([output for output, _ in in_order.values()], stages_s)
 
     def _together(self, calls: Sequence[Callable[[], _Result]]) -> list[_Result]:
         """What the calls return; the first runs in this thread, the others beside it where they may."""
-        if self._beside is None:
+        if not self._beside:
             return [call() for call in calls]
         first, *others = calls
-        running = [self._beside.submit(call) for call in others]
+        running = [
+            worker.submit(call) for worker, call in zip(self._beside[: len(others)], others, strict=True)
+        ]
         try:
             result = first()
         finally:
@@ -103,8 +107,9 @@ class OnnxEngine(Closing):
 
     def close(self) -> None:
         """Release the sessions."""
-        if self._beside is not None:
-            self._beside.shutdown()
+        for worker in self._beside:
+            worker.end()
+        self._beside = []
         self._sessions = {}
 
 
@@ -116,10 +121,6 @@ def _largest_first(pack: Pack) -> list[str]:
         return path.stat().st_size if path.is_file() else 0
 
     return sorted((network.name for network in pack.manifest.networks), key=size, reverse=True)
-
-
-def _default_n_threads() -> int:
-    return min(2, os.cpu_count() or 1)
 
 
 def import_onnxruntime() -> Any:
@@ -153,7 +154,7 @@ def open_session(graph: Path | bytes, n_threads: int | None = None) -> Any:
             f"{graph} is missing; make it with: breath-offline export --pack {graph.parent}"
         )
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = n_threads or _default_n_threads()
+    options.intra_op_num_threads = n_threads or default_n_threads()
     options.inter_op_num_threads = 1
     # A live session waits most of the time: threads that spin between hops would burn a core for nothing.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

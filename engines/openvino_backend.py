@@ -15,6 +15,7 @@ from engines.errors import BackendUnavailableError, EngineError, EngineMissingEr
 from engines.installing import install_extra
 from engines.openvino_cache import CompiledGraphs, default_root
 from engines.pack import FEATURES, Pack
+from engines.threads import default_n_threads
 
 INSTALL = install_extra("openvino")
 _DEVICE = "CPU"
@@ -55,7 +56,6 @@ class OpenVinoEngine(Closing):
     name = "openvino"
 
     def __init__(self, pack: Pack, n_threads: int | None = None, cache_root: Path | None = None) -> None:
-        import os
         import sys
 
         try:
@@ -78,7 +78,7 @@ class OpenVinoEngine(Closing):
             processor=processor,
             settings=_SETTINGS,
         )
-        settings = _SETTINGS | {"INFERENCE_NUM_THREADS": n_threads or min(2, os.cpu_count() or 1)}
+        settings = _SETTINGS | {"INFERENCE_NUM_THREADS": n_threads or default_n_threads()}
         self._requests: dict[str, Any] = {
             stage: _compiled(core, stage, path, settings, self.kept).create_infer_request()
             for stage, path in pack.graph_paths.items()

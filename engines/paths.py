@@ -27,6 +27,15 @@ def path_from_text(text: str | PathLike[str]) -> Path:
         ) from error
 
 
+def is_there(path: Path) -> bool:
+    """Whether something has that name. False as well where nobody may look: who opens it is told why."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
+
+
 def user_folder(kind: Literal["cache", "config"]) -> Path:
     """The user's own folder for what Breath can make again, or for its settings.
 

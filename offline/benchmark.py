@@ -181,7 +181,8 @@ def _result(contestant: _Contestant) -> EngineResult:
         stages = _stages(staged) | {name: stage for name, stage in stages.items() if name == "gpu"}
     warnings = warnings_from_hops(lane.hops_s, hop, TRUSTED_WINDOWS)
     warnings += warnings_from_stages(stages, staged_hop)
-    warnings += [f"{notice}: these numbers are of both" for notice in lane.take_notices()]
+    both = ": these numbers are of both" if lane.engine.name != contestant.choice.name else ""
+    warnings += [notice + both for notice in lane.take_notices()]
     if staged is not None:
         warnings.append(
             f"its stages were timed one by one, with waiting after each, over {staged_hop.n} windows; "

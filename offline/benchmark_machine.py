@@ -11,7 +11,7 @@ from typing import Any
 
 from engines.errors import EngineError
 from engines.gpu import usable_gpu
-from offline.workers import n_cores
+from engines.threads import n_cores
 
 _PROC = Path("/proc")
 # Order of the numbers behind `cpu` in /proc/stat; what guests used is in `user` already.

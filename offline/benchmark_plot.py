@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from offline.benchmark_result import BenchmarkResult, EngineResult
+from offline.benchmark_stages import successive
 from offline.figures import FAINT, INK, SERIES_COLOURS, percent_ticks, pngs_from_figures
 
 _LABELLED_SHARE = 0.06
@@ -53,9 +54,7 @@ def _draw_curves(axes: Axes, shown: list[EngineResult]) -> None:
 def _draw_bars(axes: Axes, shown: list[EngineResult]) -> None:
     names = list(dict.fromkeys(name for engine in shown for name in engine.stages))
     for row, engine in enumerate(shown):
-        stages = {name: stage.p50 for name, stage in engine.stages.items()}
-        if "upload" in stages:
-            stages.pop("gpu", None)  # the same work again, as a whole
+        stages = {name: stage.p50 for name, stage in successive(engine.stages).items()}
         whole_ms = sum(stages.values())
         left = 0.0
         for name, stage_ms in stages.items():

@@ -16,13 +16,14 @@ _COLUMNS = ("min", "mean", "p50", "p90", "p95", "p99", "max")
 EXPLANATION = f"""\
 What is timed
   {WHOLE}   from the block of sound that completes a window to the decision, through the same code as
-              breath-live, without microphone and display. Not the sum of the medians below it: the median
-              of the sums.
+              breath-live, without microphone and display. Not the sum of the medians above it, but the
+              median of the whole.
   window      taking the block in: resampling, the window of one second; for a GPU also the copy into
               page-locked memory
   upload      sound (or features) to the GPU;  download: the networks' answers from there
   features    nine spectrograms and 39 numbers from a window
-  cnn8, vgg   the networks; onnxruntime runs them side by side, so that their times overlap
+  cnn8, vgg   the networks
+  networks    all of them, where they run side by side: the times of cnn8 and vgg overlap then
   gpu         all that a GPU does for a window as one CUDA graph, upload to download
   fusion      the networks' answers to one probability
   decision    is that breath? which phase, breathing rate

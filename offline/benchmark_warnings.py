@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from offline.benchmark_idle import IdleCost
 from offline.benchmark_machine import Conditions, Machine
+from offline.benchmark_stages import TRANSFERS, successive
 from offline.benchmark_statistics import Distribution, drift_from_durations
 
 TRUSTED_WINDOWS = 1024
 TRUSTED_SECONDS = 10.0
-TRANSFERS = ("upload", "download")
 _OUTSIDE = ("window", "fusion", "decision")
 
 _MOST_DRIFT = 0.1
@@ -94,9 +94,7 @@ def warnings_from_idle(idle: IdleCost) -> list[str]:
 def warnings_from_stages(stages: Mapping[str, Distribution], hop: Distribution) -> list[str]:
     """What the stages say of one another; `hop` is the whole hop of the run that they were measured in."""
     found: list[str] = []
-    # Where the GPU's work was timed stage by stage, `gpu` is the same work again, as a whole.
-    is_again = "gpu" in stages and bool({*TRANSFERS} & set(stages))
-    one_by_one = {name: stage.p50 for name, stage in stages.items() if name != "gpu" or not is_again}
+    one_by_one = {name: stage.p50 for name, stage in successive(stages).items()}
     hidden_ms = hop.p50 - sum(one_by_one.values())
     if hidden_ms > max(_MOST_HIDDEN * hop.p50, _MOST_HIDDEN_MS):
         found.append(

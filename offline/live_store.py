@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from engines.contract import N_CHANNELS, N_FRAMES, N_ROWS, N_SCALARS, contract_hash
 from engines.errors import LabelsError, OutputError
 from engines.spec import FeatureSpec
+from engines.threads import n_cores
 from offline.clips import ClipSet
 from offline.compose.negatives import Negatives
 from offline.lessons import Examples
@@ -25,7 +26,7 @@ from offline.live_windows import WindowSource
 from offline.opinions import Opinions
 from offline.precompute import stack_extract
 from offline.store import reserve_array, write_atomically
-from offline.workers import n_cores, run_in_processes
+from offline.workers import run_in_processes
 
 _HEADER_FILE = "windows.json"
 _DONE_FILE = "done.npy"

@@ -11,9 +11,10 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from engines.spec import FeatureSpec
+from engines.threads import n_cores
 from offline import store
 from offline.clips import ClipSet, read_clip
-from offline.workers import n_cores, run_in_processes
+from offline.workers import run_in_processes
 
 Extract = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 MakeExtract = Callable[[FeatureSpec], Extract]

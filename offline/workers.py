@@ -26,11 +26,6 @@ def start_worker() -> None:
         threading.Thread(target=_leave_with, args=(parent.sentinel,), daemon=True).start()
 
 
-def n_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def run_in_processes(
     run: Callable[[Item], Result], items: Sequence[Item], workers: int, what: str
 ) -> Generator[Result, None, None]:

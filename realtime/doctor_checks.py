@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from engines.errors import BreathError
 from engines.installing import REINSTALL, install_extra
-from engines.paths import path_from_text
+from engines.paths import is_there, path_from_text
+from engines.threads import n_cores
 from realtime.doctor import Finding, Verdict, line_from_finding
 
 if TYPE_CHECKING:
@@ -110,17 +111,15 @@ def settings(params: dict[str, Any]) -> Iterator[Finding]:
     from realtime.config import DEFAULT_ORIGIN, FILE_VARIABLE, default_file
 
     file = path_from_text(params["config_file"] or os.environ.get(FILE_VARIABLE) or default_file())
-    is_there = file.exists()
     resolved = _resolved(params)
     changed = {key: origin for key, origin in resolved.origins.items() if origin != DEFAULT_ORIGIN}
-    text = str(file) if is_there else f"no file at {file}, which is fine"
+    found = str(file) if is_there(file) else None
+    text = found or f"no file at {file}, which is fine"
     if changed:
         text += "; set: " + ", ".join(f"{key} ({origin})" for key, origin in changed.items())
     else:
         text += "; every setting has its default"
-    yield Finding(
-        "settings", Verdict.OK, text, measures={"file": str(file) if is_there else None, "set": changed}
-    )
+    yield Finding("settings", Verdict.OK, text, measures={"file": found, "set": changed})
 
 
 def pack(params: dict[str, Any]) -> Iterator[Finding]:
@@ -249,7 +248,7 @@ def main(name: str) -> None:
 
 
 def _processor() -> Finding:
-    n_usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    n_usable = n_cores()
     text = f"{n_usable} threads usable"
     measures: dict[str, Any] = {"n_threads": n_usable}
     if hasattr(os, "getloadavg"):

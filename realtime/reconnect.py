@@ -8,11 +8,11 @@ from typing import Protocol
 
 from engines.closing import Closing
 from engines.errors import BreathError, DeviceLostError
+from engines.worker import ThreadWorker, Worker
 from realtime import stream_clock
 from realtime.pacing import REAL_CLOCK, WallClock
 from realtime.sources import AudioSource, Block
 from realtime.stream_clock import Instant, StreamClock
-from realtime.worker import ThreadWorker, Worker
 
 _TICK_S = 0.2
 _FIRST_PAUSE_S = 0.4
@@ -40,13 +40,18 @@ class Opener(Protocol):
         """A call is stuck in the sound system; see to it that the program can end all the same."""
 
 
+def _sound_system() -> Worker:
+    """One thread, because a sound system may tie what it opens to the thread that opened it."""
+    return ThreadWorker("sound system")
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What the waiting asks of the world; tests give others."""
 
     now: Callable[[], Instant] = stream_clock.now
     wall_clock: WallClock = REAL_CLOCK
-    worker: Callable[[], Worker] = ThreadWorker
+    worker: Callable[[], Worker] = _sound_system
 
 
 REAL_SURROUNDINGS = Surroundings()

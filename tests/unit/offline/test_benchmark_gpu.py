@@ -5,6 +5,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
+import realtime.engine
 import realtime.gpu_engine
 from engines.backend import Inference
 from engines.errors import EngineError
@@ -72,3 +73,13 @@ def test_figures_that_are_partly_of_another_engine_say_so(measured):
     assert "the GPU is gone" in warning
     assert "going on with onnxruntime" in warning
     assert result.hop.n == 24
+
+
+def test_what_did_not_switch_is_not_said_to_be_of_both(measured, monkeypatch):
+    def refuse(_pack, _n_threads):
+        raise EngineError("no memory")
+
+    monkeypatch.setattr(realtime.engine, "_open_on_cpu", refuse)
+    warnings = measured().warnings
+    assert any("nothing stands by in case tensorrt fails: no memory" in text for text in warnings)
+    assert not any("both" in text for text in warnings)

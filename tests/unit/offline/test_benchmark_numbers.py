@@ -15,6 +15,7 @@ from offline.benchmark_machine import (
     resident_mb,
     this_machine,
 )
+from offline.benchmark_stages import successive
 from offline.benchmark_statistics import distribution_from_durations, drift_from_durations
 from offline.benchmark_warnings import (
     warnings_from_conditions,
@@ -142,6 +143,19 @@ def test_a_session_that_could_not_keep_up_is_told_of():
 def test_stages_that_add_up_need_no_warning():
     stages = {"window": steady(0.1), "features": steady(4), "cnn8": steady(3), "vgg": steady(4)}
     assert warnings_from_stages(stages, steady(11.3)) == []
+
+
+def test_networks_that_run_side_by_side_hide_nothing_and_nothing_else_behind_them():
+    stages = {"features": steady(4), "cnn8": steady(9), "vgg": steady(8), "networks": steady(9.5)}
+    assert list(successive({"window": 0, **stages, "fusion": 0})) == [
+        "window",
+        "features",
+        "networks",
+        "fusion",
+    ]
+    assert warnings_from_stages(stages, steady(13.6)) == []
+    (warning,) = warnings_from_stages(stages, steady(20))
+    assert "6.5 ms of a hop of 20.0 ms belong to no stage" in warning
 
 
 def test_compute_hidden_by_enqueue_is_told_of():

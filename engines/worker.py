@@ -1,4 +1,4 @@
-"""A thread for calls that may get stuck in a foreign library."""
+"""A thread that makes calls for another one, and never holds up the end of the program."""
 
 import threading
 from collections.abc import Callable
@@ -20,12 +20,18 @@ class Worker(Protocol):
 
 
 class ThreadWorker:
-    """Makes all its calls on one thread, begun with the first, which never holds up the end of the program.
+    """Makes all its calls on one daemon thread, begun with the first.
 
-    One thread, because sound systems may tie what they open to the thread that opened it.
+    A call that gets stuck in a foreign library does not keep the program from ending. And while an executor
+    of `concurrent.futures` takes nothing more once the main thread has ended, this one works for other
+    threads that go on.
+
+    Args:
+        name: of the thread, for people who look at it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -41,7 +47,7 @@ class ThreadWorker:
 
         self._calls.put(settle)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="sound system", daemon=True)
+            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
         return future
 
