@@ -18,7 +18,7 @@ from engines.contract import contract_hash
 from engines.errors import OutputError, PackError
 from engines.installing import REINSTALL
 from engines.manifest import N_STATES, SCHEMA_VERSION, Emission, Manifest
-from engines.paths import path_from_text
+from engines.paths import is_there, path_from_text
 from engines.spec import FeatureSpec
 
 SHIPPED_PACKS: dict[str, Path] = {
@@ -164,7 +164,7 @@ def check_destination(folder: Path) -> None:
         OutputError: it is a file, or holds anything but a pack, or nothing can be written there.
     """
     place = folder.resolve()
-    if place.exists() and not place.is_dir():
+    if is_there(place) and not place.is_dir():
         raise OutputError(f"{folder} is a file; give the pack a folder, with another --out")
     try:
         strangers = _strangers(place)

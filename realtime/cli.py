@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from engines.paths import is_there
 from realtime.cli_errors import BreathGroup
 from realtime.cli_examples import LIVE_EXAMPLES, add_examples
 from realtime.cli_options import (
@@ -61,7 +62,7 @@ class ListeningGroup(BreathGroup):
         name = args[0]
         if self.get_command(ctx, name) is None:
             hint = ""
-            if Path(name).exists():
+            if is_there(Path(name)):
                 hint = f" To hear a recording: breath-live replay {name}"
             elif close := difflib.get_close_matches(name, self.commands, n=1):
                 hint = f" Did you mean {close[0]!r}?"

@@ -1,6 +1,7 @@
 """The one place where errors become a line on standard error and an exit code."""
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -10,10 +11,12 @@ from typing import Any
 
 import click
 
-from engines.errors import BreathError, OutputError
+from engines.errors import BreathError, ConfigError, OutputError
 from realtime.endable import call_endable
 
 EXIT_INTERRUPTED = 130
+
+_UNUSABLE_PATHS = (errno.EACCES, errno.ENAMETOOLONG)
 
 
 class BreathGroup(click.Group):
@@ -21,8 +24,8 @@ class BreathGroup(click.Group):
 
     `BreathError` gives `<name of the group>: error: <message>` and the error's exit code, interruption 130.
     A reader of standard output that has left (`| head`) ends the command quietly, with 0; no room there is an
-    `OutputError`. Errors of usage are click's, with 2. Anything else is a bug of ours, and keeps its
-    traceback.
+    `OutputError`. A path that nobody may look at, or whose name is too long, counts as an error of usage, as
+    click's, with 2. Anything else is a bug of ours, and keeps its traceback.
     """
 
     signals: Sequence[str] = ("SIGINT",)
@@ -51,6 +54,11 @@ class BreathGroup(click.Group):
             raise click.exceptions.Exit(0) from error
         except OSError as error:
             # Files are opened by name, and their errors say it.
+            if error.errno in _UNUSABLE_PATHS and error.filename is not None:
+                text = f"{error.filename} cannot be looked at ({error.strerror})"
+                mend = "check the name, and who may enter its folder"
+                click.echo(f"{self.name}: error: {text}; {mend}", err=True)
+                raise click.exceptions.Exit(ConfigError.exit_code) from error
             if error.filename is not None:
                 raise
             _discard_output()

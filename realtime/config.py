@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from engines.errors import ConfigError
-from engines.paths import path_from_text, user_folder
+from engines.paths import is_there, path_from_text, user_folder
 from realtime.breaths import BreathSettings
 from realtime.decision import DecisionSettings
 from realtime.pipeline import PipelineSettings
@@ -137,7 +137,7 @@ def resolve(
     path = path_from_text(file or environment.get(FILE_VARIABLE) or default_file())
     is_asked_for = bool(file or environment.get(FILE_VARIABLE))
     given: dict[str, Given] = {}
-    if is_asked_for or path.exists():
+    if is_asked_for or is_there(path):
         given.update(_flattened(_read(path), str(path)))
     given.update(_from_environment(environment))
     given.update(flags)

@@ -1,6 +1,7 @@
 """Recordings as a source of sound: anything libsndfile reads, as far as it can be read."""
 
 import re
+import stat
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
@@ -126,13 +127,19 @@ class FileSource(PacedSource):
 
 
 def _opened(path: Path) -> Any:
-    if not path.exists():
-        raise AudioFileError(f"there is no file {path}; check the name and the folder")
-    if path.is_dir():
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise AudioFileError(f"there is no file {path}; check the name and the folder") from error
+    except OSError as error:
+        raise AudioFileError(
+            f"{path} cannot be looked at ({error.strerror}); check the name, and who may enter its folder"
+        ) from error
+    if stat.S_ISDIR(status.st_mode):
         raise AudioFileError(f"{path} is a folder; name the sound files in it")
-    if not path.is_file():
+    if not stat.S_ISREG(status.st_mode):
         raise AudioFileError(f"{path} is a pipe, which cannot be read twice; save the sound first")
-    if path.stat().st_size == 0:
+    if status.st_size == 0:
         raise AudioFileError(f"{path} is empty; copy or record it again")
     try:
         return _SequentialFile(path)

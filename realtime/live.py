@@ -11,7 +11,7 @@ from engines.backend import Choice
 from engines.errors import ConfigError, DeviceNotFoundError
 from engines.latency import LatencySummary
 from engines.pack import Pack, load_pack
-from engines.paths import path_from_text
+from engines.paths import is_there, path_from_text
 from realtime.audience import open_audience
 from realtime.channels import check_channel
 from realtime.clock import samples_from_seconds
@@ -296,7 +296,7 @@ def _is_same_file(target: str, other: str) -> bool:
     if STANDARD_OUTPUT in (target, other):
         return target == other
     one, two = path_from_text(target), path_from_text(other)
-    if one.exists() and two.exists():
+    if is_there(one) and is_there(two):
         # Two names may be those of one file.
         return one.samefile(two)
     return one.resolve() == two.resolve()

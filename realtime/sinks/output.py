@@ -5,7 +5,7 @@ import sys
 from typing import BinaryIO
 
 from engines.errors import OutputError
-from engines.paths import path_from_text
+from engines.paths import is_there, path_from_text
 
 STANDARD_OUTPUT = "-"
 _WHERE = "name a file in a folder that exists and may be written"
@@ -23,7 +23,7 @@ def check_target(target: str) -> None:
         return
     path = path_from_text(target)
     # Who reads a pipe would take the closing for the end.
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    if is_there(path) and not (path.is_file() or path.is_dir()):
         return
     try:
         path.open("ab").close()

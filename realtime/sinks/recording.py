@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engines.contract import RATE_HZ
 from engines.errors import ConfigError
-from engines.paths import path_from_text
+from engines.paths import is_there, path_from_text
 from realtime.events import Gap, Report
 from realtime.intake import Heard
 from realtime.labels import PhaseInterval, audacity_from_labels, csv_from_labels
@@ -29,7 +29,7 @@ def recording_path(target: str, at: datetime.datetime) -> Path:
         ConfigError: the name ends neither in .wav nor in .flac, or can be no path.
     """
     path = path_from_text(target)
-    if path.is_dir():
+    if is_there(path) and path.is_dir():
         return path / f"breath-{at:%Y-%m-%d-%H%M%S}.wav"
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"record: {target} must end in {' or '.join(SUFFIXES)}, or be a folder that exists")
@@ -61,7 +61,7 @@ class RecordingSink:
     def __init__(self, path: Path) -> None:
         self._files = files_of_recording(path)
         for file in self._files:
-            if file.exists() and (not file.is_file() or file.stat().st_size > 0):
+            if is_there(file) and (not file.is_file() or file.stat().st_size > 0):
                 raise ConfigError(
                     f"record: {file} is there already, and recordings are not overwritten; "
                     "give another name, a folder, or move it away"

@@ -46,6 +46,23 @@ def live(*args):
     return CliRunner().invoke(cli, [str(arg) for arg in args], prog_name="breath-live")
 
 
+@pytest.mark.parametrize(
+    ("command", "exit_code"),
+    [
+        (["replay", "{long}.wav"], 3),
+        (["demo", "--seconds", "2", "--events", "{long}"], 6),
+        (["demo", "--seconds", "2", "--record", "{long}.wav"], 6),
+        (["demo", "--pack", "{long}"], 4),
+        (["demo", "--config", "{long}"], 2),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_said_so(command, exit_code):
+    done = live(*(part.format(long="a" * 300) for part in command))
+    assert done.exit_code == exit_code, done.output
+    assert "File name too long" in done.output
+    assert done.output.count("error:") == 1
+
+
 def rows(text):
     return list(csv.DictReader(io.StringIO(text)))
 
