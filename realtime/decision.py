@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.contract import RATE_HZ
+from engines.contract import RATE_HZ, WINDOW_SAMPLES
 from realtime.events import Phase, PhaseEvent
 from realtime.lengths import (
     AFTER_EXHALE,
@@ -80,6 +80,7 @@ class DecisionState:
         shown: the phase that is shown.
         shown_onset: where it is believed to have begun.
         last_phase: the inhalation or exhalation shown last; none before the first.
+        resumed_sample: where the first window after the newest gap of the sound began; 0 without a gap.
     """
 
     belief: Matrix
@@ -90,6 +91,7 @@ class DecisionState:
     shown: Phase
     shown_onset: int
     last_phase: Phase
+    resumed_sample: int
 
     @classmethod
     def initial(cls, settings: DecisionSettings, hop_samples: int, lookahead_s: float = 0.0) -> Self:
@@ -105,7 +107,7 @@ class DecisionState:
         belief[[AFTER_INHALE, AFTER_EXHALE], -1] = 0.5
         # Whole hops, of which less would be no look ahead at all; the tolerance is for what floats round to.
         n_ahead = math.ceil(lookahead_s * RATE_HZ / hop_samples - 1e-6)
-        return cls(belief, (), n_ahead, lengths, 0, Phase.NONE, 0, Phase.NONE)
+        return cls(belief, (), n_ahead, lengths, 0, Phase.NONE, 0, Phase.NONE, 0)
 
     def check_restored(self, fresh: Self) -> None:
         """Refuse a state that could not have come from `fresh`.
@@ -147,6 +149,8 @@ def advance(
     meant = _looked_back(recent, state.lengths)
     prob = {phase: float(meant[rows].sum()) for phase, rows in _ROWS.items()}
     after = replace(state, belief=belief, recent=recent, end_sample=end_sample)
+    if state.end_sample and end_sample - state.end_sample > WINDOW_SAMPLES:
+        after = replace(after, resumed_sample=end_sample - WINDOW_SAMPLES)
     best = max(_PHASES, key=prob.__getitem__)
     if best is state.shown or prob[best] - prob[state.shown] < settings.margin:
         return after, Decided(state.shown, _confidence(prob[state.shown], settings), None)
@@ -198,8 +202,9 @@ def _changed(state: DecisionState, event: PhaseEvent, settings: LengthSettings) 
     lengths = state.lengths
     length_s = (event.onset_sample - state.shown_onset) / RATE_HZ
     before = {Phase.INHALE: INHALE, Phase.EXHALE: EXHALE}.get(state.last_phase)
-    # What is taken back, and so lasted no time, teaches nothing.
-    if settings.memory > 0 and before is not None and length_s > 0:
+    # What is taken back, and so lasted no time, teaches nothing, nor does what was not heard to its end.
+    is_heard = length_s > 0 and state.shown_onset >= state.resumed_sample
+    if settings.memory > 0 and before is not None and is_heard:
         if state.shown is not Phase.NONE:
             if length_s < LONGEST_S:
                 lengths = lengths.heard(before, length_s, settings)

@@ -137,6 +137,8 @@ class Pipeline:
         """Set the gate, and the noise of the room that belongs to it, at any time between two blocks."""
         gated = replace(self._settings.presence, gate_dbfs=gate_dbfs, noise_dbfs=noise_dbfs)
         self._settings = replace(self._settings, presence=gated)
+        # Without a profile nothing kept count of the softest sound, and the present one may be a breath.
+        self._presence = replace(self._presence, floor_dbfs=noise_dbfs)
 
     def take_notices(self) -> list[str]:
         """What the engine has to tell the user and did not before, oldest first."""

@@ -144,6 +144,18 @@ def test_after_a_gap_there_is_no_answer_until_a_second_was_heard(engine, pack, b
     assert step.frame.end_sample == 4 * RATE_HZ
 
 
+def test_a_gate_that_is_set_within_a_breath_does_not_silence_the_rest_of_it(pack, engine):
+    rng = np.random.default_rng(0)
+    sound = (0.05 * rng.standard_normal(4 * RATE_HZ)).astype(np.float32)
+    pipeline = Pipeline(ArraySource(sound, RATE_HZ), engine, pack.manifest, PipelineSettings())
+    (*_, before) = pipeline.push(Block(0, sound[:, None]))
+    level_dbfs = before.frame.level_dbfs
+    pipeline.set_gate(level_dbfs - 10, level_dbfs - 20)
+    (after,) = pipeline.push(Block(len(sound), 0.7 * sound[:1600, None]))
+    assert after.frame.level_dbfs > level_dbfs - 10
+    assert after.observation.prob_breath > 0
+
+
 @pytest.mark.parametrize("hop_s", [0.0, -0.1, 1.5])
 def test_an_impossible_hop_is_refused(engine, pack, breathing, hop_s):
     with pytest.raises(ConfigError, match="hop"):

@@ -276,6 +276,22 @@ def test_pauses_are_learned_and_a_long_silence_is_not():
     assert heard(evidence, LEARNING)[0][-1].lengths.counts[AFTER_EXHALE] == 0
 
 
+@pytest.mark.parametrize("missing_s", [0.1, 4.0])
+def test_a_phase_of_which_a_part_is_missing_teaches_no_length(missing_s):
+    """The gap ends within an inhalation, which goes on; what comes next is learned again."""
+    before = heard(clear([(Phase.INHALE, 1.0), (Phase.EXHALE, 1.0)] * 3 + [(Phase.INHALE, 0.5)])[0], LEARNING)
+    state = before[0][-1]
+    after_gap = [CLEAR[Phase.INHALE]] * 5 + [CLEAR[Phase.EXHALE]] * 10
+    first = state.end_sample + round(missing_s * RATE_HZ) + RATE_HZ
+    states, decisions = heard(after_gap, LEARNING, state=state, first=first)
+    assert [event.phase for event in events_of(decisions)] == [Phase.EXHALE]
+    np.testing.assert_array_equal(states[-1].lengths.hazard, state.lengths.hazard)
+    first = states[-1].end_sample + HOP
+    later, _ = heard([CLEAR[Phase.INHALE]] * 10, LEARNING, state=states[-1], first=first)
+    assert later[-1].lengths.counts[EXHALE] > state.lengths.counts[EXHALE]
+    assert later[-1].lengths.counts[INHALE] == state.lengths.counts[INHALE]
+
+
 def test_whether_pauses_follow_is_learned():
     lengths = heard(clear(UNPAUSED * 8)[0], LEARNING)[0][-1].lengths
     assert lengths.successor[INHALE, AFTER_INHALE] < LENGTHS.pause_after_inhale - 0.1
