@@ -1,6 +1,7 @@
 """Where browsers hand in their microphones, one at a time, and where the live path waits for them."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from engines.errors import ConfigError
@@ -14,7 +15,7 @@ class Desk:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._waiting: BrowserSource | None = None
+        self._waiting: deque[BrowserSource] = deque()
         self._current: BrowserSource | None = None
         self._n_opened = 0
 
@@ -33,7 +34,7 @@ class Desk:
             number = self._n_opened + 1
             source = BrowserSource(f"browser microphone {number}", rate_hz, sample_format)
             self._n_opened = number
-            self._waiting = source
+            self._waiting.append(source)
             self._changed.notify_all()
             return source
 
@@ -42,15 +43,14 @@ class Desk:
         while True:
             with self._changed:
                 # Not without limit: on some systems nothing else lets Ctrl-C through.
-                while self._waiting is None:
+                while not self._waiting:
                     if is_over():
                         return
                     self._changed.wait(_TICK_S)
-                self._current, self._waiting = self._waiting, None
-                source = self._current
+                source = self._current = self._waiting.popleft()
             yield source
             with self._changed:
                 self._current = None
 
     def _is_taken(self) -> bool:
-        return any(source is not None and not source.is_over for source in (self._waiting, self._current))
+        return any(source is not None and not source.is_over for source in (*self._waiting, self._current))

@@ -95,7 +95,7 @@ const takers = {
   hello(hello) {
     greeting = hello;
     pauseMs = FIRST_PAUSE_MS;
-    panel.connection("open", "Connected");
+    showConnected();
     panel.clear();
     charts.clear();
     charts.hopS = hello.settings.hop_s;
@@ -192,12 +192,14 @@ function rest() {
   panel.unknown();
 }
 
+function showConnected() {
+  panel.connection(isPaused ? "paused" : "open", isPaused ? "Paused" : "Connected");
+}
+
 function setPause(isWanted) {
   isPaused = isWanted;
   byId("pause").setAttribute("aria-pressed", String(isPaused));
-  if (!hasEnded && socket?.readyState === WebSocket.OPEN) {
-    panel.connection(isPaused ? "paused" : "open", isPaused ? "Paused" : "Connected");
-  }
+  if (!hasEnded && socket?.readyState === WebSocket.OPEN) showConnected();
   if (isPaused) circle.show("none");
   else charts.clear();
   speaker.say(isPaused ? "Paused" : "Going on");

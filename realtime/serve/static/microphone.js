@@ -9,9 +9,10 @@ export class Microphone {
     this.onEnd = onEnd;
     this.nLost = 0;
     this.isOpen = false;
+    this.isStopped = false;
   }
 
-  // Asks for permission, and begins. Throws an Error whose message is for people.
+  // Asks for permission, and begins, unless it is stopped before. Throws an Error whose message is for people.
   async start() {
     if (!navigator.mediaDevices || !window.AudioWorkletNode) {
       throw new Error(
@@ -26,6 +27,7 @@ export class Microphone {
         audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
       });
     } catch (error) {
+      if (this.isStopped) return;
       const words = {
         NotAllowedError: "it was not permitted; allow it in the browser's settings for this page",
         NotFoundError: "there is none; plug one in",
@@ -33,14 +35,20 @@ export class Microphone {
       };
       throw new Error(words[error.name] ?? error.message);
     }
+    if (this.isStopped) {
+      this.release();
+      return;
+    }
     try {
       this.context = new AudioContext({ latencyHint: "interactive" });
       await this.context.audioWorklet.addModule("capture-worklet.js");
       await this.context.resume();
     } catch (error) {
       this.release();
+      if (this.isStopped) return;
       throw new Error(`the sound system of the browser refused (${error.message})`);
     }
+    if (this.isStopped) return;
     this.send({ type: "microphone_open", rate_hz: this.context.sampleRate, format: "float32" });
     this.isOpen = true;
     this.node = new AudioWorkletNode(this.context, "capture", { numberOfOutputs: 0 });
@@ -81,9 +89,10 @@ export class Microphone {
   }
 
   stop() {
-    if (!this.isOpen) return;
+    if (this.isStopped) return;
+    this.isStopped = true;
+    if (this.isOpen && this.socket.readyState === WebSocket.OPEN) this.send({ type: "microphone_close" });
     this.isOpen = false;
-    if (this.socket.readyState === WebSocket.OPEN) this.send({ type: "microphone_close" });
     this.release();
     this.onEnd();
   }

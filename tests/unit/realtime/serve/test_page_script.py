@@ -104,3 +104,27 @@ def test_what_is_wrong_is_known_to_a_page_that_comes_later(page):
     wrong, ended = shown_after(page, hello(health={"hum_50_hz": "move the cables"}), ends)
     assert wrong["health"] == ["move the cables"]
     assert ended["health"] == ["Nothing to complain of."]
+
+
+def test_a_paused_page_that_connects_again_says_that_it_is_paused(page):
+    paused, lost, again, on = shown_after(
+        page, {"press": "pause"}, {"close": True}, hello(), {"press": "pause"}
+    )
+    assert paused["connection"] == again["connection"] == "Paused"
+    assert "Not connected" in lost["connection"]
+    assert on["connection"] == "Connected"
+
+
+MICROPHONE = {"press": "microphone"}
+
+
+def test_the_pages_own_microphone_is_opened_when_it_is_permitted(page):
+    asked, opened, stopped = shown_after(page, hello(), MICROPHONE, {"wait_ms": 500}, MICROPHONE)[1:]
+    assert asked["sent"] == []
+    assert (opened["sent"], opened["isStopped"]) == (["microphone_open"], False)
+    assert (stopped["sent"], stopped["isStopped"]) == (["microphone_open", "microphone_close"], True)
+
+
+def test_a_microphone_that_is_stopped_before_it_is_permitted_is_never_opened(page):
+    last = shown_after(page, hello(), MICROPHONE, MICROPHONE, {"wait_ms": 500})[-1]
+    assert (last["sent"], last["isStopped"]) == ([], True)

@@ -354,6 +354,20 @@ def test_one_browser_at_a_time():
     assert sum(len(block.samples) for block in second.blocks()) == 441
 
 
+def test_microphones_that_come_and_go_before_anybody_hears_are_heard_in_turn():
+    desk = Desk()
+    opened = []
+    for n_samples in (480, 960):
+        source = desk.open(48000, "float32")
+        source.hear(b"\0" * 4 * n_samples)
+        source.end()
+        opened.append(source)
+    sources = desk.sources(lambda: True)
+    for source, n_samples in zip(opened, (480, 960), strict=True):
+        assert next(sources) is source
+        assert sum(len(block.samples) for block in source.blocks()) == n_samples
+
+
 def test_nobody_waits_for_browsers_after_the_end():
     assert list(Desk().sources(lambda: True)) == []
 
