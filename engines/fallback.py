@@ -102,5 +102,9 @@ class FallbackEngine(Closing):
 
     def _opened(self) -> Engine:
         engine = self._open_secondary()
-        engine.warm_up()
+        try:
+            engine.warm_up()
+        except BaseException:
+            engine.close()
+            raise
         return engine

@@ -111,10 +111,12 @@ class Windows:
         Raises:
             LabelsError: a phase or a pause is too rare in these streams.
         """
-        parts = [_windows(replay, truth) for replay, truth in heard]
+        # One shorter than a window has no answer.
+        parts = [_windows(replay, truth) for replay, truth in heard if replay.frames]
         if not parts:
             raise LabelsError(
-                "none of these streams holds a phase; compose some with: breath-offline compose"
+                "none of these streams holds a phase and a second of sound; compose some with: "
+                "breath-offline compose"
             )
         windows = cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
         counts = np.bincount(windows.states, minlength=N_STATES)

@@ -144,6 +144,14 @@ def test_a_secondary_that_cannot_be_opened_leaves_both_reasons():
         engine.infer(np.zeros((1, 16000), np.float32))
 
 
+def test_what_cannot_be_warmed_up_to_stand_by_is_closed(pack):
+    second = Primary(None, 0)
+    with OnnxEngine(pack, 1) as inner, FallbackEngine(Primary(inner, 9), lambda: second) as engine:
+        engine.warm_up()
+        assert "nothing stands by" in engine.take_notices()[0]
+        assert second.is_closed
+
+
 def test_a_secondary_that_fails_ends_it():
     engine = FallbackEngine(Primary(Silent(), n_good=1), lambda: Primary(Silent(), n_good=1))
     engine.infer(np.zeros((1, 16000), np.float32))

@@ -183,6 +183,14 @@ def test_what_is_under_the_gate_or_before_the_first_phase_is_left_out():
     assert {sd for row in plain.phase.sd for sd in row} == {LEAST_SD}
 
 
+def test_a_stream_that_is_shorter_than_a_window_teaches_nothing():
+    long = breathing(80, lambda state, age_s: (1.0, 1.0))
+    short = (Replay((), (), 8000), [PhaseInterval(0, 8000, Phase.INHALE)])
+    assert fitted_emission([short, long]) == fitted_emission([long])
+    with pytest.raises(LabelsError, match="none of these streams holds a phase and a second of sound"):
+        fitted_emission([short])
+
+
 def test_too_little_is_refused_with_what_is_missing():
     with pytest.raises(LabelsError, match=r"\d+ windows end in pauses after inhalations, and 50 are needed"):
         fitted_emission([breathing(10, lambda state, age_s: (0.0, 0.0))])
