@@ -12,14 +12,13 @@ import soundfile
 
 from engines.errors import AudioFileError, LabelsError
 from offline.clips import lines_of
+from offline.labels_beside import labels_beside, names_of_labels
 from offline.sound import SOUND_SUFFIXES
 from realtime.clock import seconds_from_samples
 from realtime.files import FileSource
-from realtime.labels import PhaseInterval, are_labels, read_labels
+from realtime.labels import PhaseInterval, are_labels
 from realtime.resample import check_rate
 
-# Some file systems count in steps of 2 s, and copying gives files their times one after the other.
-_SAME_TIME_S = 2.0
 # 2026-11-28, 20261128 and the like, with the time behind it or without.
 _DATE = re.compile(
     r"(?<!\d)(?:19|20)\d\d([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?=(?:\d{4}|\d{6})?(?!\d))",
@@ -88,10 +87,10 @@ def find_recordings(
     owners: dict[Path, Path] = {}
     for sound in sounds.values():
         try:
-            chosen = _labels_of(sound, form)
+            chosen = labels_beside(sound, form)
             if chosen is None:
                 if sound in places:
-                    raise LabelsError(f"{sound} has no labels beside it: {_names_of_labels(form)}")
+                    raise LabelsError(f"{sound} has no labels beside it: {names_of_labels(form)}")
                 unlabelled.append(sound)
                 continue
             labels, phases, is_disputed = chosen
@@ -113,11 +112,11 @@ def find_recordings(
             problems[0] if len(problems) == 1 else f"{len(problems)} problems:{lines_of(problems)}"
         )
     if not recordings:
-        wanted = _names_of_labels(form)
+        wanted = names_of_labels(form)
         raise LabelsError(f"none of the {len(unlabelled)} sounds has labels beside it: {wanted}")
     for recording in recordings:
         with FileSource(recording.sound) as source:
-            check_rate(source.rate_hz)
+            check_rate(source.rate_hz, source.name)
     return recordings, unlabelled
 
 
@@ -154,23 +153,6 @@ def _labels_without_sound(files: Iterable[Path], sounds: Iterable[Path]) -> Iter
             yield f"{path} has labels, but beside it is no WAV, FLAC or OGG of that name"
 
 
-def _labels_of(sound: Path, form: str) -> tuple[Path, tuple[PhaseInterval, ...], bool] | None:
-    """The labels to use: their file, the phases, and whether the other file says something else."""
-    text, table = sound.with_suffix(".txt"), sound.with_suffix(".csv")
-    there = [path for path in (text, table) if path.is_file() and form in ("auto", path.suffix[1:])]
-    if not there:
-        return None
-    phases = read_labels(there[0])
-    is_table_of_phases = len(there) == 2 and are_labels(table)
-    if len(there) == 1 or (is_table_of_phases and read_labels(table) == phases):
-        return there[0], phases, False
-    if is_table_of_phases and table.stat().st_mtime > text.stat().st_mtime + _SAME_TIME_S:
-        raise LabelsError(
-            f"{table} differs from {text.name} and is the newer; say which is right: --labels csv or txt"
-        )
-    return text, phases, True
-
-
 def _day_of(sound: Path, phases: Sequence[PhaseInterval]) -> tuple[str, bool]:
     """The day, and whether anything but the time of the file tells it."""
     said = _Sidecar()
@@ -199,7 +181,3 @@ def _name_for(sound: Path, taken: set[str]) -> str:
     plain = plain or "recording"
     names = (plain, f"{folder}-{plain}", *(f"{plain}-{number}" for number in range(2, len(taken) + 3)))
     return next(name for name in names if name.casefold() not in taken)
-
-
-def _names_of_labels(form: str) -> str:
-    return " or ".join(f"NAME.{suffix}" for suffix in ("txt", "csv") if form in ("auto", suffix))

@@ -26,11 +26,14 @@ def fit_decision(pack: str, streams: Path, out: Path, engine: str, jobs: int) ->
     from engines.pack import load_pack
     from offline.calibration import is_at_an_end
     from offline.decision_fit import fit_pack
-    from offline.stream_files import find_streams
+    from offline.stream_files import find_streams, notes_from_streams
 
     loaded = load_pack(pack)
+    labelled = find_streams(streams)
+    for note in notes_from_streams(labelled):
+        click.echo(note, err=True)
     with progress_bar("streams") as progress:
-        fitted = fit_pack(loaded, find_streams(streams), out, engine=engine, jobs=jobs, progress=progress)
+        fitted = fit_pack(loaded, labelled, out, engine=engine, jobs=jobs, progress=progress)
     manifest = fitted.manifest
     assert manifest.emission is not None
     click.echo(

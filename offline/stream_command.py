@@ -10,7 +10,7 @@ import click
 from engines.pack import Pack
 from offline.evaluation_output import hand_out, warn_of_seen_days
 from offline.predict import Progress
-from offline.stream_files import find_streams, words_from_count
+from offline.stream_files import find_streams, notes_from_streams, words_from_count
 from offline.stream_measures import (
     BREATH_MEASURES,
     DAY_MEASURES,
@@ -50,6 +50,8 @@ def run(
         BreathError: see `find_streams` and `evaluate_streams`; or a result cannot be written.
     """
     streams = find_streams(folder)
+    for note in notes_from_streams(streams):
+        click.echo(note, err=True)
     notices: list[str] = []
     with progress("streams") as tell:
         result = evaluate_streams(

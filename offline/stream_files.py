@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 
 from engines.errors import LabelsError
-from realtime.labels import PhaseInterval, read_labels
+from offline.labels_beside import labels_beside
+from realtime.labels import PhaseInterval
 
 UNKNOWN = "unknown"
 NO_SNR = "clean, or not stated"
@@ -37,6 +38,7 @@ class Stream:
         snr_db: level of breath over noise, dB; None: not known, or without noise.
         is_spliced: whether it was put together from pieces, as `breath-offline compose` does it.
         checksum: SHA-256 (hex) of sound and labels.
+        is_disputed: whether there were other labels in the other form, that do not count.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Stream:
     snr_db: float | None = None
     is_spliced: bool = False
     checksum: str = ""
+    is_disputed: bool = False
 
     @property
     def group(self) -> str:
@@ -70,7 +73,9 @@ SNR_CLASSES: tuple[str, ...] = ("below 7.5 dB", "7.5 to 15 dB", "15 to 25 dB", "
 
 
 def find_streams(folder: Path) -> list[Stream]:
-    """Every WAV and FLAC of `folder` with a CSV of the same name, by name; one without is passed over.
+    """Every WAV and FLAC of `folder` with labels beside it, by name; one without is passed over.
+
+    Which labels count, where there are two forms, `offline.labels_beside` says.
 
     Raises:
         LabelsError: there is no such folder or no labelled stream in it, or labels or a sidecar are wrong.
@@ -78,11 +83,12 @@ def find_streams(folder: Path) -> list[Stream]:
     if not folder.is_dir():
         raise LabelsError(f"no such folder: {folder}; make streams with: breath-offline compose")
     sounds = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".wav", ".flac"))
-    streams = [_stream(sound) for sound in sounds if sound.with_suffix(".csv").is_file()]
+    streams = [stream for sound in sounds if (stream := _stream(sound)) is not None]
     if not streams:
         raise LabelsError(
-            f"{folder} holds no labelled stream: it needs NAME.wav (or .flac) and beside it NAME.csv with "
-            "the columns start_s,end_s,phase; make streams with: breath-offline compose"
+            f"{folder} holds no labelled stream: it needs NAME.wav (or .flac) and beside it NAME.txt "
+            "(labels of Audacity) or NAME.csv (columns start_s,end_s,phase); "
+            "make streams with: breath-offline compose"
         )
     return streams
 
@@ -100,19 +106,37 @@ def words_from_count(n_streams: int, n_spliced: int) -> str:
     return f"{n_streams} {noun}" + (f", {n_spliced} of them spliced" if n_spliced else "")
 
 
-def _stream(sound: Path) -> Stream:
-    labels, sidecar = sound.with_suffix(".csv"), sound.with_suffix(".json")
-    truth = tuple(sorted(read_labels(labels), key=lambda interval: interval.start_sample))
+def notes_from_streams(streams: Sequence[Stream]) -> list[str]:
+    """What people should know of the labels, a line each."""
+    disputed = [stream.name for stream in streams if stream.is_disputed]
+    return [f"labels of the .txt, not of the .csv that differs: {', '.join(disputed)}"] if disputed else []
+
+
+def _stream(sound: Path) -> Stream | None:
+    found = labels_beside(sound)
+    if found is None:
+        return None
+    labels, phases, is_disputed = found
+    table, sidecar = sound.with_suffix(".csv"), sound.with_suffix(".json")
+    truth = tuple(sorted(phases, key=lambda interval: interval.start_sample))
     said = _Sidecar()
     if sidecar.is_file():
         try:
             said = msgspec.json.decode(sidecar.read_bytes(), type=_Sidecar)
         except (OSError, msgspec.DecodeError) as error:
             raise LabelsError(f"{sidecar} cannot be read: {error}; mend it, or remove it") from error
-    digest = hashlib.sha256(labels.read_bytes())
+    digest = hashlib.sha256((labels if is_disputed or not table.is_file() else table).read_bytes())
     with sound.open("rb") as content:
         digest.update(hashlib.file_digest(content, "sha256").digest())
     day = None if said.day is None else str(said.day)
     return Stream(
-        sound.stem, sound, truth, said.kind, day or None, said.snr_db, said.is_spliced, digest.hexdigest()
+        sound.stem,
+        sound,
+        truth,
+        said.kind,
+        day or None,
+        said.snr_db,
+        said.is_spliced,
+        digest.hexdigest(),
+        is_disputed,
     )

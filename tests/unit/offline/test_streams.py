@@ -1,6 +1,7 @@
 """The streaming benchmark end to end: tiny streams, a tiny pack, the real live path."""
 
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -15,7 +16,7 @@ from engines.contract import RATE_HZ
 from engines.errors import LabelsError
 from engines.pack import load_pack
 from offline.cli import main
-from offline.stream_files import Stream, find_streams
+from offline.stream_files import Stream, find_streams, notes_from_streams
 from offline.stream_plots import draw_all
 from offline.stream_report import page_from_evaluation, write_report
 from offline.stream_scores import measures_from_tally, stacked, tally_from_replay, weighted_sum
@@ -104,6 +105,28 @@ def test_a_stream_needs_no_sidecar(tmp_path):
     (stream,) = find_streams(tmp_path)
     assert (stream.kind, stream.day, stream.snr_db) == ("unknown", None, None)
     assert not stream.is_spliced
+
+
+def test_what_was_corrected_in_audacity_is_the_truth(tmp_path):
+    write_stream(tmp_path, "night", np.zeros(40_000), [PhaseInterval(0, 16_000, Phase.INHALE)])
+    table = tmp_path / "night.csv"
+    (tmp_path / "night.txt").write_text("0.0\t1.0\tinhale\n")
+    (same,) = find_streams(tmp_path)
+    assert not same.is_disputed
+    assert notes_from_streams([same]) == []
+    (tmp_path / "night.txt").write_text("0.0\t1.0\texhale\n")
+    (corrected,) = find_streams(tmp_path)
+    assert [phase.phase for phase in corrected.truth] == [Phase.EXHALE]
+    assert corrected.checksum != same.checksum
+    (note,) = notes_from_streams([corrected])
+    assert "labels of the .txt, not of the .csv that differs: night" in note
+    later_s = (tmp_path / "night.txt").stat().st_mtime + 60
+    os.utime(table, (later_s, later_s))
+    with pytest.raises(LabelsError, match=r"night\.csv differs from night\.txt and is the newer"):
+        find_streams(tmp_path)
+    table.unlink()
+    (alone,) = find_streams(tmp_path)
+    assert [phase.phase for phase in alone.truth] == [Phase.EXHALE]
 
 
 def test_what_cannot_be_used_is_named(folder, tmp_path):
