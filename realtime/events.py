@@ -83,7 +83,7 @@ class Health:
 
 @dataclass(frozen=True)
 class Gap:
-    """Sound is missing.
+    """Sound is missing, or was not looked at.
 
     Attributes:
         from_sample: index, at 16 kHz, of the first sample that is missing.

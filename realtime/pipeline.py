@@ -18,12 +18,14 @@ from realtime import decision, presence
 from realtime.breaths import BreathCounter, BreathSettings
 from realtime.clock import live_sample_from_source, samples_from_seconds
 from realtime.decision import DecisionSettings
-from realtime.events import Apnoea, Breath, Frame, PhaseEvent
+from realtime.events import Apnoea, Breath, Frame, Gap, PhaseEvent
 from realtime.evidence import Evidence, Observation
 from realtime.intake import Heard, Intake
 from realtime.presence import PresenceSettings
 from realtime.sources import AudioSource, Block
 from realtime.window import Window
+
+UNHEARD = "the sound came too late to be looked at; was the program stopped, or the machine too busy?"
 
 _NOTHING_HEARD = Observation(prob_exhale=0.5, prob_breath=0.0)
 
@@ -58,6 +60,7 @@ class Step:
         decided_s: when the step was complete, on the same clock.
         observation: what the decision heard.
         logits: of the phase, one for each network, before temperature and weights.
+        gap: sound before this window that none looked at, because newer ones were due; None: there is none.
     """
 
     frame: Frame
@@ -70,6 +73,7 @@ class Step:
     decided_s: float = 0.0
     observation: Observation = _NOTHING_HEARD
     logits: tuple[float, ...] = ()
+    gap: Gap | None = None
 
 
 class Pipeline:
@@ -110,7 +114,7 @@ class Pipeline:
         self._presence = presence.PresenceState.initial()
         self._decision = decision.DecisionState.initial(settings.decision, hop_samples, settings.lookahead_s)
         self._evidence = Evidence.of(manifest.emission, settings.decision, self._decision)
-        # Public, because only the session learns of gaps of the sound.
+        # Public, because only the session learns of sound that is missing.
         self.breaths = BreathCounter(settings.breathing, WINDOW_SAMPLES)
 
     @property
@@ -162,17 +166,26 @@ class Pipeline:
     ) -> Iterator[Step]:
         """The steps of windows; sound up to just before `newest_sample`, at 16 kHz, came at `arrived_s`."""
         due_at = time.perf_counter()
+        gap = None
         if self._is_live and len(windows) > 1:
             self.skipped_windows += len(windows) - 1
+            gap = self._unheard(windows)
             windows = windows[-1:]
         for window in windows:
             captured_s = None
             if arrived_s is not None:
                 captured_s = arrived_s - (newest_sample - window.end_sample) / RATE_HZ
-            yield self._step(window, due_at, captured_s)
+            yield self._step(window, due_at, captured_s, gap)
             due_at = time.perf_counter()
 
-    def _step(self, window: Window, due_at: float, captured_s: float | None) -> Step:
+    def _unheard(self, windows: list[Window]) -> Gap | None:
+        """What lies between the newest of these windows and the one before them all."""
+        first, newest = windows[0], windows[-1]
+        start = max(self._decision.end_sample, first.end_sample - WINDOW_SAMPLES)
+        end = newest.end_sample - WINDOW_SAMPLES
+        return Gap(start, end, UNHEARD) if end > start else None
+
+    def _step(self, window: Window, due_at: float, captured_s: float | None, gap: Gap | None) -> Step:
         begun_at = time.perf_counter()
         inference = self._engine.infer(window.samples[None, :])
         inferred_at = time.perf_counter()
@@ -192,7 +205,7 @@ class Pipeline:
             self._decision, likelihood, window.end_sample, self._settings.decision
         )
         frame = Frame(window.end_sample, prob_exhale, shown.phase, shown.confidence, level_dbfs)
-        rows = self.breaths.push(*([] if shown.event is None else [shown.event]), frame)
+        rows = self.breaths.push(*(event for event in (gap, shown.event) if event is not None), frame)
         decided_at = time.perf_counter()
         latency_s = decided_at - due_at
         self.latency.add(latency_s)
@@ -205,5 +218,15 @@ class Pipeline:
         newest = window.samples[-self._hop_samples :]
         logits = tuple(inference.logits[0].tolist())
         return Step(
-            frame, shown.event, newest, latency_s, stages_s, rows, captured_s, decided_at, observation, logits
+            frame,
+            shown.event,
+            newest,
+            latency_s,
+            stages_s,
+            rows,
+            captured_s,
+            decided_at,
+            observation,
+            logits,
+            gap,
         )

@@ -234,6 +234,10 @@ class Session:
 
     def _pass_on(self, step: Step) -> None:
         self._n_windows += 1
+        if step.gap is not None:
+            for sink in self._sinks:
+                sink.report(step.gap)
+            self._break_off_calibration()
         if step.event is not None:
             self._n_phases[step.event.phase] += 1
         self._stages.add_step(step)
@@ -262,10 +266,13 @@ class Session:
             for sink in self._sinks:
                 sink.report(event)
             if isinstance(event, Gap):
-                if self._calibrating is not None:
-                    self._calibrating.break_off()
-                    self._calibrating = None
+                self._break_off_calibration()
                 self._report(self._pipeline.breaths.push(event))
+
+    def _break_off_calibration(self) -> None:
+        if self._calibrating is not None:
+            self._calibrating.break_off()
+            self._calibrating = None
 
     def _pass_on_notices(self) -> None:
         tellers: list[Notifying] = [self._source, self._pipeline]

@@ -1,5 +1,7 @@
 """The live path as a whole, on the real ONNX engine with a tiny pack."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import soxr
@@ -11,9 +13,9 @@ from engines.errors import ConfigError
 from engines.pack import load_pack
 from realtime.demo import DemoSource
 from realtime.engine import open_engine
-from realtime.events import Gap, Phase
+from realtime.events import Breath, Gap, Phase
 from realtime.pacing import WallClock
-from realtime.pipeline import Pipeline, PipelineSettings
+from realtime.pipeline import UNHEARD, Pipeline, PipelineSettings
 from realtime.session import Session
 from realtime.sources import ArraySource, Block
 
@@ -130,6 +132,33 @@ def test_a_live_source_that_is_ahead_skips_to_the_newest_window(engine, pack, br
     ends = [step.frame.end_sample for block in source.blocks() for step in pipeline.push(block)]
     assert ends == [RATE_HZ, 2 * RATE_HZ, 3 * RATE_HZ, 4 * RATE_HZ]
     assert pipeline.skipped_windows == 3 * 9
+
+
+def test_sound_that_no_window_looked_at_is_a_gap(engine, pack, breathing):
+    """As after Ctrl-Z, when the sound of the time between comes at once."""
+    told = []
+
+    class Ears(SimpleNamespace):
+        def show(self, step, status):
+            told.append(step.frame.end_sample)
+
+        def report(self, event):
+            told.append(event)
+
+    ears = Ears(notice=lambda text: None, close=lambda: None)
+    source = LiveArray(breathing, RATE_HZ)
+    session = Session(source, Pipeline(source, engine, pack.manifest, PipelineSettings()), [ears])
+    for start, end in ((0, 2), (2, 3), (3, 11), (11, 12)):
+        session.hear(Block(start * RATE_HZ, breathing[start * RATE_HZ : end * RATE_HZ, None]))
+    session.finish()
+    late = Gap(3 * RATE_HZ, 10 * RATE_HZ, UNHEARD)
+    ends = [said for said in told if isinstance(said, int)]
+    assert ends == [2 * RATE_HZ, 3 * RATE_HZ, 11 * RATE_HZ, 12 * RATE_HZ]
+    gaps = [said for said in told if isinstance(said, Gap)]
+    assert gaps == [Gap(0, RATE_HZ, UNHEARD), late]
+    assert told[told.index(late) + 1] == 11 * RATE_HZ
+    # Of what spans a gap nothing is known.
+    assert not [said for said in told if isinstance(said, Breath)]
 
 
 def test_after_a_gap_there_is_no_answer_until_a_second_was_heard(engine, pack, breathing):
