@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from realtime.controls import Controls
 from realtime.sinks.base import Sink
 from realtime.sinks.terminal_view import Facts
+from realtime.wire import StartMessage
 
 
-def _no_sinks(facts: Facts) -> Sequence[Sink]:
+def _no_sinks(facts: Facts, start: StartMessage | None) -> Sequence[Sink]:
     return ()
 
 
@@ -17,11 +18,12 @@ class Onlooker:
     """What a run is given by whoever looks on; without arguments nobody does.
 
     Attributes:
-        sinks: called at the beginning of each session; its sinks take in that session.
+        sinks: called at the beginning of each session, with what its events begin with, if anything; its
+            sinks take in that session.
         controls: where pausing, marking and ending are asked for.
         brings_sound: the sources come from the onlooker, some time: the engine does not wait for the first.
     """
 
-    sinks: Callable[[Facts], Sequence[Sink]] = _no_sinks
+    sinks: Callable[[Facts, StartMessage | None], Sequence[Sink]] = _no_sinks
     controls: Controls = field(default_factory=Controls)
     brings_sound: bool = False

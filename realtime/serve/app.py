@@ -10,6 +10,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from aiohttp import web
@@ -31,6 +32,7 @@ def make_app(host: Host) -> web.Application:
     routes = _Routes(host)
     app = web.Application(middlewares=[_guard(host.doorkeeper)])
     app.on_response_prepare.append(_add_headers)
+    app.on_response_prepare.append(_header_for_pages(host.doorkeeper))
     for name, file in page_files().items():
         address = "/" if name == INDEX else f"/{name}"
         app.router.add_get(address, _page_handler(file.content, file.content_type))
@@ -144,6 +146,18 @@ def _guard(doorkeeper: Doorkeeper) -> Middleware:
         return await handler(request)
 
     return guard
+
+
+def _header_for_pages(doorkeeper: Doorkeeper) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Lets scripts of allowed pages read what they get, refusals too."""
+
+    async def add(request: web.Request, response: web.StreamResponse) -> None:
+        origin = request.headers.get("Origin")
+        if origin is not None and doorkeeper.is_allowed(origin):
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Vary"] = "Origin"
+
+    return add
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

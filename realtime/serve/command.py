@@ -37,12 +37,14 @@ def run_server(config: LiveConfig, options: ServeOptions) -> None:
 
         # Nobody should be given an address that shows a file which cannot be heard.
         FileSource(options.source).close()
-    doorkeeper = doorkeeper_for(options.host, options.token, options.allowed_hosts)
+    doorkeeper = doorkeeper_for(options.host, options.token, options.allowed_hosts, options.allowed_origins)
     desk = Desk() if options.source == BROWSER else None
     is_made_up = options.source == MICROPHONE and live.why_no_microphone(config) != ""
     listens_to = _words_for(DEMO if is_made_up else options.source)
     hub = Hub(_about(config, options, listens_to))
-    onlooker = Onlooker(lambda facts: [HubSink(hub, facts)], Controls(), brings_sound=desk is not None)
+    onlooker = Onlooker(
+        lambda facts, start: [HubSink(hub, facts, start)], Controls(), brings_sound=desk is not None
+    )
     host = Host(hub, doorkeeper, desk, listens_to, onlooker.controls)
     server = Server(host, options.host, options.port)
     with server:

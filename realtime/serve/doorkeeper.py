@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from engines.errors import ConfigError
 
 _TOKEN_FORM = re.compile(r"[A-Za-z0-9._~-]{8,256}")
+_ORIGIN_FORM = re.compile(r"https?://[^/?#@\s]+", re.IGNORECASE)
 _BEARER = "bearer "
 
 
@@ -21,15 +22,18 @@ class Doorkeeper:
 
     A page of another site can make a browser call this server under that site's name (DNS rebinding), or
     open a WebSocket to it from its own origin. So `Host` must be a name of this server or a literal address,
-    and `Origin`, which browsers send along and pages cannot choose, must be the same as `Host`.
+    and `Origin`, which browsers send along and pages cannot choose, must be the same as `Host`, or one that
+    was allowed.
 
     Attributes:
         token: has to be given where it is not empty.
         names: host names, in lower case, under which this server may be called.
+        origins: in lower case, from which pages of other sites may call it.
     """
 
     token: str
     names: frozenset[str]
+    origins: frozenset[str] = frozenset()
 
     def why_host_is_foreign(self, host: str, origin: str | None) -> str:
         """In words; empty: it is one of ours.
@@ -41,9 +45,13 @@ class Doorkeeper:
         name = _name_from_host(host)
         if name is None or not (name in self.names or _is_address(name)):
             return f"this server is not known as {host!r}; --allow-host names further ones"
-        if origin is not None and _host_from_origin(origin) != host.lower():
-            return "requests of pages of other sites are refused"
-        return ""
+        if origin is None or _host_from_origin(origin) == host.lower() or self.is_allowed(origin):
+            return ""
+        return f"requests of pages of other sites are refused; --allow-origin {origin} lets this one in"
+
+    def is_allowed(self, origin: str | None) -> bool:
+        """Whether pages of that other site may call, and read what they get."""
+        return origin is not None and origin.lower() in self.origins
 
     def has_token(self, in_query: str | None, authorization: str | None) -> bool:
         """Whether the right token is given, as `?token=` or as `Authorization: Bearer`, or none is needed."""
@@ -55,12 +63,27 @@ class Doorkeeper:
         return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
 
 
-def doorkeeper_for(host: str, token: str | None, allowed: Collection[str] = ()) -> Doorkeeper:
+def doorkeeper_for(
+    host: str, token: str | None, allowed: Collection[str] = (), origins: Collection[str] = ()
+) -> Doorkeeper:
     """The doorkeeper of a server on `host`; elsewhere than on the loopback it makes a token if none is given.
 
+    Args:
+        host: where the server listens.
+        token: that has to be given.
+        allowed: further names of the server.
+        origins: of pages of other sites that may call it, such as `https://app.example`.
+
     Raises:
-        ConfigError: the token is too short, or cannot stand in an address.
+        ConfigError: the token is too short, or cannot stand in an address; an origin is none.
     """
+    for origin in origins:
+        if not _ORIGIN_FORM.fullmatch(origin):
+            raise ConfigError(
+                f"--allow-origin {origin}: an origin is a scheme, a host and perhaps a port, such as "
+                "https://app.example or http://localhost:5173"
+            )
+    own_pages = frozenset(origin.lower() for origin in origins)
     if token is not None and not _TOKEN_FORM.fullmatch(token):
         raise ConfigError(
             "--token takes 8 to 256 letters, digits and . _ ~ -, such as "
@@ -68,10 +91,10 @@ def doorkeeper_for(host: str, token: str | None, allowed: Collection[str] = ()) 
         )
     names = {"localhost", host.lower(), *(name.lower() for name in allowed)}
     if is_loopback(host):
-        return Doorkeeper(token or "", frozenset(names))
+        return Doorkeeper(token or "", frozenset(names), own_pages)
     own = socket.gethostname().lower()
     names |= {own, f"{own.partition('.')[0]}.local"}
-    return Doorkeeper(token or secrets.token_urlsafe(24), frozenset(names))
+    return Doorkeeper(token or secrets.token_urlsafe(24), frozenset(names), own_pages)
 
 
 def is_loopback(host: str) -> bool:

@@ -12,11 +12,14 @@ from realtime.serve.messages import (
     event_message,
     frame_message,
     notice_message,
+    start_message,
 )
 from realtime.serve.since_frame import SinceFrame
 from realtime.sinks.base import Status
+from realtime.sinks.beginning import Beginning
 from realtime.sinks.health_words import sentence_from_health
 from realtime.sinks.terminal_view import Facts
+from realtime.wire import StartMessage
 
 
 class HubSink:
@@ -25,13 +28,15 @@ class HubSink:
     Args:
         hub: hands the messages out.
         facts: of the session, which begins now.
+        start: goes before its other events, once its first sound has come; None: nothing does.
     """
 
-    def __init__(self, hub: Hub, facts: Facts) -> None:
+    def __init__(self, hub: Hub, facts: Facts, start: StartMessage | None = None) -> None:
         self._hub = hub
         self._session = facts.session
         self._bands = BandState.initial()
         self._since_frame = SinceFrame()
+        self._beginning = Beginning(start)
         hub.begin_session(content_from_facts(facts))
 
     def hear(self, heard: Heard) -> None:
@@ -40,6 +45,7 @@ class HubSink:
 
     def show(self, step: Step, status: Status) -> None:
         """See `Sink`."""
+        self._tell_start(step)
         newest = self._since_frame.take(step.frame.end_sample, step.newest)
         self._bands, levels = bands.advance(self._bands, newest, step.frame.end_sample)
         if step.event is not None:
@@ -48,6 +54,7 @@ class HubSink:
 
     def report(self, event: Report) -> None:
         """See `Sink`."""
+        self._tell_start(event)
         self._hub.post(event_message(event, self._session))
         if isinstance(event, Health):
             if event.is_beginning:
@@ -59,6 +66,10 @@ class HubSink:
     def notice(self, text: str) -> None:
         """See `Sink`."""
         self._hub.post(notice_message(text))
+
+    def _tell_start(self, news: Step | Report) -> None:
+        if (start := self._beginning.before(news)) is not None:
+            self._hub.post(start_message(start, self._session))
 
     def close(self) -> None:
         """The session has ended; closing twice is fine."""

@@ -26,7 +26,7 @@ from realtime.serve import bands
 from realtime.sinks.base import Status
 from realtime.sinks.health_words import sentence_from_health
 from realtime.sinks.terminal_view import Facts
-from realtime.wire import json_from_event
+from realtime.wire import StartMessage, json_from_event, json_from_message
 
 PROTOCOL = 1
 
@@ -93,6 +93,11 @@ def frame_message(
 def event_message(event: PhaseEvent | Report, session: int | None = None) -> Message:
     """An event in the form of `realtime.wire`."""
     return Message(json_from_event(event, session=session), is_event=True, is_kept=True)
+
+
+def start_message(start: StartMessage, session: int | None = None) -> Message:
+    """What is heard, and since when."""
+    return Message(json_from_message(start, session=session), is_event=True, is_kept=True)
 
 
 def advice_message(event: Health) -> Message:

@@ -23,6 +23,7 @@ class ServeOptions:
         token: clients have to give it; None: one is made where other machines can connect.
         source: `microphone`, `browser`, `demo`, or the path of a recording.
         allowed_hosts: further names under which browsers may call the server.
+        allowed_origins: of pages of other sites that may call it.
     """
 
     host: str = "127.0.0.1"
@@ -30,6 +31,7 @@ class ServeOptions:
     token: str | None = None
     source: str = MICROPHONE
     allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
 
 
 @click.command("serve", short_help="Show everything on a web page, and to programs over HTTP.")
@@ -55,6 +57,13 @@ class ServeOptions:
     help="A further name of this server, such as that of a proxy; may be repeated.",
 )
 @click.option(
+    "--allow-origin",
+    "allowed_origins",
+    metavar="ORIGIN",
+    multiple=True,
+    help="Pages from there may connect too, such as http://localhost:5173; may be repeated.",
+)
+@click.option(
     "--source",
     default=MICROPHONE,
     metavar="SOURCE",
@@ -66,7 +75,13 @@ class ServeOptions:
 @click.option("--block-samples", metavar="N", help="Samples read at a time; changes no result.  [20 ms]")
 @live_options
 def serve(
-    host: str, port: int, token: str | None, allowed_hosts: tuple[str, ...], source: str, **params: Any
+    host: str,
+    port: int,
+    token: str | None,
+    allowed_hosts: tuple[str, ...],
+    allowed_origins: tuple[str, ...],
+    source: str,
+    **params: Any,
 ) -> None:
     """Show everything on a web page, and to programs over HTTP.
 
@@ -92,4 +107,4 @@ def serve(
         return
     from realtime.serve.command import run_server
 
-    run_server(resolved.config, ServeOptions(host, port, token, source, allowed_hosts))
+    run_server(resolved.config, ServeOptions(host, port, token, source, allowed_hosts, allowed_origins))

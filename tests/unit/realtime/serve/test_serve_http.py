@@ -36,10 +36,12 @@ def frame(number, ballast=0):
 class Serving:
     """A server, and what its clients need."""
 
-    def __init__(self, token=None, desk=None, **kwargs):
+    def __init__(self, token=None, desk=None, origins=(), **kwargs):
         self.hub = Hub(ABOUT, **kwargs)
         self.controls = Controls()
-        host = Host(self.hub, doorkeeper_for("127.0.0.1", token), desk, "the demo", self.controls)
+        host = Host(
+            self.hub, doorkeeper_for("127.0.0.1", token, (), origins), desk, "the demo", self.controls
+        )
         self.server = Server(host, "127.0.0.1", 0)
         self.base = f"http://127.0.0.1:{self.server.port}"
 
@@ -151,6 +153,27 @@ def test_pages_of_other_sites_get_nothing(serving, headers):
         return *status, refused.value.status
 
     assert serving.run(visit) == (403, None, 403)
+
+
+def test_pages_that_are_allowed_may_connect_and_read():
+    origin = "http://localhost:5173"
+    made = Serving(origins=[origin])
+
+    async def visit(client):
+        seen = []
+        for page in (origin, "http://localhost:5174"):
+            headers = {"Origin": page}
+            async with client.get(f"{made.base}/api/status", headers=headers) as answer:
+                said = await answer.json()
+                seen.append((answer.status, answer.headers.get("Access-Control-Allow-Origin")))
+        async with client.ws_connect(f"{made.base}/ws", origin=origin) as ws:
+            return seen, said, (await ws.receive_json())["event"]
+
+    with made.server:
+        seen, refusal, first = made.run(visit)
+    assert seen == [(200, origin), (403, None)]
+    assert "--allow-origin http://localhost:5174" in refusal["error"]
+    assert first == "hello"
 
 
 def test_the_own_page_may_connect(serving):

@@ -1,6 +1,7 @@
 """The parts of the server that need no network: bands, queues, the token, a browser's microphone."""
 
 import asyncio
+import datetime
 import json
 from dataclasses import replace
 
@@ -26,6 +27,7 @@ from realtime.serve.outbox import Outbox
 from realtime.serve.since_frame import SinceFrame
 from realtime.sinks.base import Status
 from realtime.sinks.terminal_view import Facts
+from realtime.wire import StartMessage
 
 RATE = 16000
 FACTS = Facts("demo", "engine onnxruntime (why)", "tiny", 1600, True)
@@ -182,7 +184,16 @@ def test_a_session_as_its_sink_tells_it():
     async def watch():
         hub = Hub({"version": "1"})
         hub.bind(asyncio.get_running_loop())
-        sink = HubSink(hub, FACTS)
+        start = StartMessage(
+            source="USB",
+            started_at="",
+            pack="p",
+            pack_sha256="ab",
+            engine="torch",
+            hop_s=0.1,
+            lookahead_s=0.0,
+        )
+        sink = HubSink(hub, FACTS, start)
         early = Outbox()
         hub.join(early)
         step = Step(
@@ -211,9 +222,12 @@ def test_a_session_as_its_sink_tells_it():
 
     during, early, late, after = asyncio.run(watch())
     assert [message["event"] for message in early] == [
-        "hello", "session", "phase", "frame", "health", "advice", "mark", "session", "end",
+        "hello", "session", "start", "phase", "frame", "health", "advice", "mark", "session", "end",
     ]  # fmt: skip
-    shown = early[3]
+    assert early[2]["source"] == "USB"
+    began = datetime.datetime.fromisoformat(early[2]["started_at"])
+    assert 0.9 < (datetime.datetime.now(datetime.UTC) - began).total_seconds() < 60
+    shown = early[4]
     assert (shown["time_s"], shown["phase"], shown["prob_exhale"]) == (1.0, "inhale", 0.25)
     assert (len(shown["spectrum"]), len(shown["wave"]), shown["wave_s"]) == (64, 200, 1.0)
     assert during["session"]["source"] == "demo"
@@ -223,7 +237,7 @@ def test_a_session_as_its_sink_tells_it():
     assert after["session"] is None
     assert after["health"] == {}
     assert [past["event"] for past in late[0]["history"]] == [
-        "session", "phase", "health", "advice", "mark", "session",
+        "session", "start", "phase", "health", "advice", "mark", "session",
     ]  # fmt: skip
     assert late[1] == {"event": "end", "reason": "over"}
 
@@ -290,6 +304,12 @@ def test_a_token_is_made_where_others_can_connect():
     assert min(map(len, made)) >= 32
     with pytest.raises(ConfigError, match="--token"):
         doorkeeper_for("0.0.0.0", "short")
+
+
+@pytest.mark.parametrize("origin", ["*", "localhost:5173", "https://app.example/", "null", "file://x", ""])
+def test_what_is_no_origin_is_refused(origin):
+    with pytest.raises(ConfigError, match="an origin is a scheme"):
+        doorkeeper_for("127.0.0.1", None, (), [origin])
 
 
 def test_what_is_a_loopback():

@@ -1,0 +1,46 @@
+"""When a session began, told once its first sound has come."""
+
+import datetime
+
+import msgspec
+
+from engines.contract import RATE_HZ
+from realtime.events import Apnoea, Breath, Gap, Health, Mark, Report
+from realtime.pipeline import Step
+from realtime.wire import StartMessage
+
+
+class Beginning:
+    """Gives the message that goes before everything else, with the time at which the first sample was heard.
+
+    Args:
+        start: the message, without that time; None: there is none.
+    """
+
+    def __init__(self, start: StartMessage | None) -> None:
+        self._start = start
+
+    def before(self, news: Step | Report) -> StartMessage | None:
+        """The message, before the first news of the session; None before all later ones."""
+        if self._start is None:
+            return None
+        # The first sample was heard as long ago as the newest one is late and counts seconds.
+        if isinstance(news, Step):
+            newest_sample, late_s = news.frame.end_sample, news.latency_s
+        else:
+            newest_sample, late_s = _sample_of(news), 0.0
+        ago = datetime.timedelta(seconds=late_s + newest_sample / RATE_HZ)
+        at = (datetime.datetime.now(datetime.UTC) - ago).isoformat(timespec="milliseconds")
+        start, self._start = self._start, None
+        return msgspec.structs.replace(start, started_at=at.replace("+00:00", "Z"))
+
+
+def _sample_of(event: Report) -> int:
+    """The newest sample that had been heard when it was told."""
+    match event:
+        case Gap():
+            return event.to_sample
+        case Breath():
+            return event.reported_sample
+        case Health() | Apnoea() | Mark():
+            return event.sample
