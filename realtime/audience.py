@@ -1,8 +1,11 @@
 """The people in front of a run: a display on the terminal, or lines where there is none to draw on."""
 
+import io
+import os
+import stat
 import sys
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TextIO
 
 import click
 
@@ -120,7 +123,7 @@ def open_audience(
     """Choose how people are told.
 
     A display is drawn on standard output if that is a terminal; on standard error if the output is taken
-    and goes somewhere else. Without a display, lines go to standard output unless it is taken.
+    and goes into a file. Without a display, lines go to standard output unless it is taken.
 
     Args:
         wants_display: whether a display may be drawn at all.
@@ -135,8 +138,9 @@ def open_audience(
     from rich.console import Console
 
     console = Console(stderr=is_output_taken)
-    # Data that scrolls through the same terminal and a display would spoil each other.
-    is_shared = is_output_taken and sys.stdout.isatty()
+    # Data that scrolls through the same terminal and a display would spoil each other, and so would what the
+    # program behind a pipe makes of the data.
+    is_shared = is_output_taken and (sys.stdout.isatty() or _is_pipe(sys.stdout))
     is_missing = sys.stdout is None and not is_needed
     can_draw = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
     if wants_display and can_draw and not is_shared:
@@ -144,3 +148,10 @@ def open_audience(
     if is_output_taken or is_missing:
         return Readers(None)
     return Readers(LineOutput(STANDARD_OUTPUT, is_patient=is_patient))
+
+
+def _is_pipe(output: TextIO) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(output.fileno()).st_mode)
+    except (OSError, io.UnsupportedOperation):
+        return False

@@ -111,7 +111,7 @@ _SHARED = (
         "--lookahead",
         "lookahead_s",
         metavar="S",
-        help="Decide later, having heard more: seconds, 0 to 1.  [0]",
+        help="Decide later, having heard more: seconds, 0 to 1, rounded up to whole hops.  [0]",
     ),
     click.option(
         "--apnoea",

@@ -173,7 +173,11 @@ def settings(kind: type = LiveConfig, prefix: str = "") -> Iterator[tuple[str, A
 
 
 def text_from_resolved(resolved: Resolved) -> str:
-    """The configuration as TOML that can be read back, with the origin of each value beside it."""
+    """The configuration as TOML, with the origin of each value beside it.
+
+    It can be kept as a configuration file: what has its default is a comment there, so that it does not stand
+    in the way of a profile, or of a better default.
+    """
     lines: list[tuple[str, str]] = []
     section = ""
     for key, _, _ in settings():
@@ -183,7 +187,8 @@ def text_from_resolved(resolved: Resolved) -> str:
             lines += [("", ""), (f"[{table}]", "")]
         value = _value(resolved.config, key)
         text = f"# {name} is not set" if value is None else f"{name} = {msgspec.json.encode(value).decode()}"
-        lines.append((text, resolved.origins[key]))
+        origin = resolved.origins[key]
+        lines.append((f"# {text}" if value is not None and origin == DEFAULT_ORIGIN else text, origin))
     width = max(len(text) for text, _ in lines)
     return "\n".join(f"{text:{width}}  # {origin}" if origin else text for text, origin in lines)
 
@@ -204,7 +209,8 @@ def _read(path: Path) -> dict[str, Any]:
             "or make one: breath-live --print-config > breath.toml"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}; see breath-live --print-config") from error
+        mend = "mend that line, or move the file away"
+        raise ConfigError(f"{path} is not valid TOML: {error}; {mend}") from error
 
 
 def _flattened(table: Mapping[str, Any], origin: str, prefix: str = "") -> Iterator[tuple[str, Given]]:

@@ -56,7 +56,8 @@ def why_no_microphone(config: LiveConfig) -> str:
 
     Raises:
         DeviceNotFoundError: there is none, and what is made up is no substitute: a device was asked for, or
-            sound is to be recorded, or phases are to be sent to those who cannot know where they come from.
+            sound is to be recorded, or phases go to those who cannot know where they come from. (The events
+            say it.)
     """
     from realtime.devices import match_device
     from realtime.portaudio import list_devices
@@ -68,7 +69,13 @@ def why_no_microphone(config: LiveConfig) -> str:
     except DeviceNotFoundError as error:
         if config.device is not None:
             raise
-        outlets = {"--record": config.record, "--osc": config.osc, "--lsl": config.lsl}
+        outlets = {
+            "--frames": config.frames,
+            "--breaths": config.breaths,
+            "--record": config.record,
+            "--osc": config.osc,
+            "--lsl": config.lsl,
+        }
         taken = [flag for flag, target in outlets.items() if target is not None]
         if taken:
             raise DeviceNotFoundError(
@@ -160,7 +167,7 @@ def run(
             outlets = Outlets(config, stack, is_single=is_single)
             # A recording can wait for whoever reads what is written; live sound cannot.
             is_patient = not all(source.is_live for source in opened)
-            _check_targets(config)
+            _check_targets(config, is_heard_once=tells_start and not notice)
             pack = load_pack(config.pack)
             engine, choice = open_engine(pack, config.engine, config.n_threads)
             stack.enter_context(engine)
@@ -194,7 +201,7 @@ def run(
                     # Written first, then shown: a crash between the two loses nothing that was seen.
                     start = _start(facts, config, pack, choice) if tells_start else None
                     sinks = [*writers.sinks(source, number, start), audience.sink(facts), *outlets.sinks()]
-                    sinks += onlooker.sinks(facts)
+                    sinks += onlooker.sinks(facts, start)
                     tap = tap_from_sinks(sinks)
                     pipeline = Pipeline(source, engine, pack.manifest, config.pipeline, tap)
                     if notice and source in opened:
@@ -211,8 +218,13 @@ def run(
     _print_summaries(sessions, outlets)
 
 
-def _check_targets(config: LiveConfig) -> None:
-    """See that what is to be written can be, before anything is slow or lost."""
+def _check_targets(config: LiveConfig, *, is_heard_once: bool) -> None:
+    """See that what is to be written can be, before anything is slow or lost.
+
+    Args:
+        config: says what.
+        is_heard_once: no session of this kind can be made again, so no file of one is overwritten.
+    """
     targets = {"frames": config.frames, "events": config.events, "breaths": config.breaths}
     named = [(name, target) for name, target in targets.items() if target]
     for (one, target), (other, other_target) in itertools.combinations(named, 2):
@@ -221,7 +233,14 @@ def _check_targets(config: LiveConfig) -> None:
             raise ConfigError(
                 f"{one} and {other} cannot both go to {where}; name another file for one of them"
             )
-    for _, target in named:
+    for name, target in named:
+        path = path_from_text(target)
+        is_kept = is_heard_once and target != STANDARD_OUTPUT and is_there(path)
+        if is_kept and path.is_file() and path.stat().st_size > 0:
+            raise ConfigError(
+                f"{name}: {target} is there already, and what was heard live cannot be heard again; "
+                "give another name, or move it away"
+            )
         check_target(target)
 
 
@@ -254,7 +273,7 @@ def _recordings(config: LiveConfig, paths: Sequence[str]) -> Iterator[AudioSourc
     # A slip in the last of many names should not wait until its turn comes.
     for path in paths:
         with FileSource(path) as source:
-            check_rate(source.rate_hz)
+            check_rate(source.rate_hz, source.name)
             check_channel(config.channel, source.n_channels, source.name)
     for path in paths:
         yield FileSource(path, block_samples=config.block_samples, pace=config.pace)

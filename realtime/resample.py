@@ -15,15 +15,19 @@ LOWEST_RATE_HZ = 4_000
 HIGHEST_RATE_HZ = 384_000
 
 
-def check_rate(rate_hz: float) -> None:
+def check_rate(rate_hz: float, name: str = "") -> None:
     """Refuse a sampling rate that is not heard.
+
+    Args:
+        rate_hz: the rate.
+        name: of the sound, for the message.
 
     Raises:
         RateUnsupportedError: it is not from 4,000 to 384,000 Hz.
     """
     if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
         raise RateUnsupportedError(
-            f"a sampling rate of {rate_hz} Hz cannot be used; "
+            f"{name and name + ': '}a sampling rate of {rate_hz} Hz cannot be used; "
             f"choose or convert to one from {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz, best {RATE_HZ}"
         )
 

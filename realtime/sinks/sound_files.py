@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engines.contract import RATE_HZ
 from engines.errors import OutputError
+from realtime.sinks.output import check_target
 
 SUFFIXES = (".wav", ".flac")
 HEADER_BYTES = 94
@@ -194,6 +195,7 @@ def open_sound_writer(path: Path) -> SoundWriter:
     Raises:
         OutputError: the file cannot be opened.
     """
+    check_target(str(path))
     if path.suffix.lower() == ".flac":
         return FlacWriter(path)
     try:

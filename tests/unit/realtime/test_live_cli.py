@@ -63,6 +63,29 @@ def test_a_name_that_no_file_can_have_is_said_so(command, exit_code):
     assert done.output.count("error:") == 1
 
 
+def test_a_rate_that_is_not_heard_is_said_with_the_file(tmp_path, recording):
+    slow = tmp_path / "slow.wav"
+    soundfile.write(slow, np.zeros(3000), 1000)
+    done = live("replay", recording, slow)
+    assert done.exit_code == 3
+    assert f"{slow}: a sampling rate of 1000 Hz cannot be used" in done.output
+
+
+@pytest.mark.parametrize("name", ["night.wav", "night.flac"])
+def test_a_recording_in_a_folder_that_is_not_there_says_so(tmp_path, name):
+    done = live("demo", "--seconds", "2", "--record", tmp_path / "none" / name)
+    assert done.exit_code == 6
+    assert "cannot be written (No such file or directory); name a file in a folder that exists" in done.output
+
+
+def test_a_configuration_that_is_no_toml_is_named_with_what_to_do(tmp_path):
+    (tmp_path / "breath.toml").write_text("hop_s = = 1\n")
+    done = live("demo", "--config", tmp_path / "breath.toml")
+    assert done.exit_code == 2
+    assert "breath.toml is not valid TOML" in done.output
+    assert "mend that line" in done.output
+
+
 def rows(text):
     return list(csv.DictReader(io.StringIO(text)))
 

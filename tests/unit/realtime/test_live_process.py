@@ -70,6 +70,8 @@ def test_without_portaudio_what_needs_it_fails_with_the_mend(no_portaudio, args)
     ("args", "flags"),
     [
         (["--record", "night.wav"], b"--record"),
+        (["--frames", "night.csv"], b"--frames"),
+        (["--events", "night.jsonl", "--breaths", "night.csv"], b"--breaths"),
         (["--osc", "9000", "--lsl", "breath"], b"--osc and --lsl"),
         (["serve", "--port", "0", "--record", "night.wav"], b"--record"),
     ],
@@ -215,8 +217,8 @@ def test_a_reader_that_is_stuck_holds_nothing_up(tmp_path, what):
 
 
 @POSIX
-@pytest.mark.parametrize("is_piped", [False, True])
-def test_the_display_appears_on_the_terminal_and_gives_it_back(is_piped):
+@pytest.mark.parametrize("has_file", [False, True])
+def test_the_display_appears_on_the_terminal_and_gives_it_back(has_file, tmp_path):
     import fcntl
     import pty
     import struct
@@ -225,15 +227,17 @@ def test_the_display_appears_on_the_terminal_and_gives_it_back(is_piped):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     before = termios.tcgetattr(theirs)
-    args = ["demo", "--events", "-"] if is_piped else ["demo"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "realtime.cli", *args],
-        cwd=PROJECT,
-        env=os.environ | {"TERM": "xterm-256color", "PYTHONUTF8": "1"},
-        stdin=theirs,
-        stdout=subprocess.PIPE if is_piped else theirs,
-        stderr=theirs,
-    )
+    args = ["demo", "--events", "-"] if has_file else ["demo"]
+    output = tmp_path / "events.jsonl"
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "realtime.cli", *args],
+            cwd=PROJECT,
+            env=os.environ | {"TERM": "xterm-256color", "PYTHONUTF8": "1"},
+            stdin=theirs,
+            stdout=file if has_file else theirs,
+            stderr=theirs,
+        )
     seen = _read_until(ours, "breaths/min")
     process.send_signal(signal.SIGINT)
     seen += _read_until(ours, "interrupted")
@@ -242,11 +246,35 @@ def test_the_display_appears_on_the_terminal_and_gives_it_back(is_piped):
     on, off = seen.find("\x1b[?1049h"), seen.rfind("\x1b[?1049l")
     assert 0 <= on < seen.find("breaths/min") < off < seen.find("demo: heard ")
     assert seen.rfind("\x1b[?25h") > seen.rfind("\x1b[?25l")
-    if is_piped:
-        data, _ = process.communicate()
-        assert {json.loads(line)["event"] for line in data.splitlines()} <= {"phase", "breath"}
+    if has_file:
+        lines = output.read_text(encoding="utf-8").splitlines()
+        assert {json.loads(line)["event"] for line in lines} <= {"phase", "breath"}
     os.close(ours)
     os.close(theirs)
+
+
+@POSIX
+def test_what_goes_into_a_pipe_is_not_drawn_over():
+    """The program behind the pipe may write on the same terminal."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "realtime.cli", "demo", "--events", "-", "--pace", "0", "--seconds", "4"],
+        cwd=PROJECT,
+        env=os.environ | {"TERM": "xterm-256color", "PYTHONUTF8": "1"},
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    data, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert {json.loads(line)["event"] for line in data.splitlines()} <= {"phase", "breath"}
+    seen = _read_until(ours, "demo: heard ")
+    os.close(ours)
+    os.close(theirs)
+    assert "listening to demo" in seen
+    assert "\x1b[" not in seen
 
 
 @POSIX

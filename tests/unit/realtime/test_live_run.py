@@ -84,3 +84,22 @@ def test_every_sink_is_closed_whichever_fails(tiny_pack):
         with pytest.raises(OutputError, match="first"):
             session.run()
     assert closed == ["first", "second"]
+
+
+@pytest.mark.parametrize("outlet", ["frames", "events", "breaths"])
+def test_what_was_heard_live_is_never_overwritten(tiny_pack, tmp_path, outlet):
+    target = tmp_path / "night"
+    target.write_text("")
+    config = LiveConfig(pack=str(tiny_pack), display=False, n_threads=1, **{outlet: str(target)})
+
+    def hear(**more):
+        live.run(config, iter([ArraySource(np.zeros(20_000, np.float32), 16_000)]), **more)
+
+    hear(tells_start=True)
+    target.write_text("a participant")
+    with pytest.raises(ConfigError, match=f"{outlet}: .*night is there already"):
+        hear(tells_start=True)
+    assert target.read_text() == "a participant"
+    # A recording can be heard again.
+    hear()
+    assert target.read_text() != "a participant"
