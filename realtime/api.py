@@ -23,6 +23,12 @@ from realtime.sources import AudioSource
 
 T = TypeVar("T")
 
+# What to hear, and where to write it.
+_OF_THE_COMMAND_LINE = {
+    *("seconds", "pace", "block_samples", "seed", "profile", "display"),
+    *("frames", "events", "breaths", "record", "osc", "osc_prefix", "lsl"),
+}
+
 
 class Detector(Closing):
     """Tells inhalation from exhalation: the live path of `breath-live`, for programs.
@@ -78,6 +84,11 @@ class Detector(Closing):
             "channel": channel,
             "n_threads": n_threads,
         }
+        if foreign := sorted(_OF_THE_COMMAND_LINE & (settings or {}).keys()):
+            raise ConfigError(
+                f"settings: {', '.join(foreign)} can be told to breath-live only; here your own loop, and "
+                "the arguments of microphone, file and stream, take their place"
+            )
         given = {
             key: Given(_plain(value), f"settings of the detector, {key}")
             for key, value in (settings or {}).items()

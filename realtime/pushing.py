@@ -56,10 +56,22 @@ class PushedSource(Closing):
         self.rate_hz = rate_hz
         self.n_channels = n_channels
         self.lost_samples = 0
+        self._has_told_of_no_sound = False
+        self._notices: list[str] = []
+
+    def tell_of_no_sound(self, n_samples: int) -> None:
+        """So many samples that were pushed are none, see `finite_from_samples`; the first time it is told."""
+        if not self._has_told_of_no_sound:
+            self._has_told_of_no_sound = True
+            self._notices.append(
+                f"{n_samples} samples that were pushed are no finite numbers, or far beyond full scale; they "
+                "and all like them are heard as silence"
+            )
 
     def take_notices(self) -> list[str]:
         """See `AudioSource`."""
-        return []
+        notices, self._notices = self._notices, []
+        return notices
 
     def blocks(self) -> Iterator[Block]:
         """See `AudioSource`."""
@@ -136,7 +148,10 @@ class Stream:
         self._source.lost_samples += n_lost
         self._next_sample += n_lost
         if len(table):
-            block = Block(self._next_sample, finite_from_samples(table)[0], _LOST if n_lost else "")
+            sound, n_no_sound = finite_from_samples(table)
+            if n_no_sound:
+                self._source.tell_of_no_sound(n_no_sound)
+            block = Block(self._next_sample, sound, _LOST if n_lost else "")
             self._next_sample = block.end
             self._session.hear(block)
         elif n_lost:
@@ -215,7 +230,7 @@ class Stream:
         }
 
 
-_STATE_VERSION = 2
+_STATE_VERSION = 3
 _LOST = "lost by the program that hands the sound over"
 _INTEGERS = (np.int16, np.int32)
 

@@ -174,6 +174,19 @@ def test_lengths_that_cannot_be_are_refused(detector, tmp_path, seconds):
         detector.demo(seconds=seconds)
 
 
+def test_what_only_the_command_line_does_is_refused(tiny_pack):
+    with pytest.raises(ConfigError, match=r"settings: events, record can be told to breath-live only"):
+        Detector(pack=tiny_pack, settings={"record": "x.wav", "events": "x.jsonl"})
+
+
+def test_what_is_pushed_and_is_no_sound_is_a_warning_once(detector, caplog):
+    stream = detector.stream(16_000)
+    with caplog.at_level(logging.WARNING, logger="realtime"):
+        for _ in range(2):
+            stream.push(np.full(1600, np.nan))
+    assert caplog.text.count("1600 samples that were pushed are no finite numbers") == 1
+
+
 def test_settings_may_be_numbers_of_numpy(tiny_pack):
     with Detector(pack=tiny_pack, hop_s=np.float64(0.2), n_threads=np.int64(1)) as detector:
         assert (detector.config.hop_s, detector.config.n_threads) == (0.2, 1)
