@@ -6,11 +6,11 @@ import click
 
 from engines.pack import load_pack
 from realtime.calibration import calibrate
-from realtime.config import LiveConfig
+from realtime.config import DEFAULT_ORIGIN, Resolved
 from realtime.profiles import profile_names, save_profile
 
 
-def calibrate_microphone(config: LiveConfig) -> None:
+def calibrate_microphone(resolved: Resolved) -> None:
     """Guide somebody through the calibration on standard error, and keep what was measured.
 
     Raises:
@@ -21,6 +21,7 @@ def calibrate_microphone(config: LiveConfig) -> None:
     from realtime.microphone import MicrophoneSource
     from realtime.quiet_libraries import quiet_libraries
 
+    config = resolved.config
     pack = load_pack(config.pack)
     with quiet_libraries():
         with MicrophoneSource(config.device, min_channels=(config.channel or 0) + 1) as source:
@@ -31,6 +32,16 @@ def calibrate_microphone(config: LiveConfig) -> None:
             f"quiet {found.noise_dbfs:.1f} dB, breath {found.breath_dbfs:.1f} dB: "
             f"the gate is set to {found.gate_dbfs:.1f} dB, in {path}"
         )
+        if obstacle := why_not_used(resolved):
+            _tell(obstacle)
+
+
+def why_not_used(resolved: Resolved) -> str:
+    """What keeps a profile from being used when this microphone is heard; empty: nothing does."""
+    for key in ("profile", "presence.gate_dbfs", "presence.noise_dbfs"):
+        if resolved.origins[key] != DEFAULT_ORIGIN and not (key == "profile" and resolved.config.profile):
+            return f"{resolved.origins[key]} sets {key}, which goes before what was measured: remove it there"
+    return ""
 
 
 def _tell(text: str) -> None:

@@ -188,7 +188,7 @@ def calibrate(**params: Any) -> None:
     """
     from realtime.calibrate_command import calibrate_microphone
 
-    calibrate_microphone(resolved_from_params({**params, "assignments": ()}).config)
+    calibrate_microphone(resolved_from_params({**params, "assignments": ()}))
 
 
 @cli.command(short_help="List the microphones.")

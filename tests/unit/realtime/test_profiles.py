@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from engines.errors import AudioError, ConfigError, OutputError
 from engines.pack import load_pack
+from realtime.calibrate_command import why_not_used
 from realtime.calibration import Calibration, calibrate
 from realtime.cli import cli
 from realtime.config import Given, completed, resolve
@@ -236,3 +237,16 @@ def test_the_profile_of_the_microphone_in_use_is_taken_unless_it_is_not_wanted(m
     default = resolve({}, environment={}).config.presence.gate_dbfs
     assert gate(device="usb") == -50.0
     assert gate() == gate(device="usb", profile=False) == gate(device="none") == default
+
+
+def test_a_setting_that_goes_before_the_profile_is_told(tmp_path):
+    file = tmp_path / "breath.toml"
+    for text, words in (
+        ("hop_s = 0.2", ""),
+        ("profile = true", ""),
+        ("profile = false", "breath.toml sets profile"),
+        ("[presence]\ngate_dbfs = -75", "breath.toml sets presence.gate_dbfs"),
+    ):
+        file.write_text(text)
+        told = why_not_used(resolve({}, file, environment={}))
+        assert (words in told) if words else not told
