@@ -2,6 +2,7 @@
 
 import os
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from functools import partial
@@ -51,6 +52,8 @@ class OnnxEngine(Closing):
         }
         n_beside = max(1, len(self._largest_first) - 1) if n_threads > 1 else 0
         self._beside = [ThreadWorker("inference") for _ in range(n_beside)]
+        # Who forgets to close an engine should not keep its threads.
+        weakref.finalize(self, _end_all, self._beside).atexit = False
 
     def warm_up(self) -> None:
         """Run once on silence."""
@@ -107,10 +110,14 @@ class OnnxEngine(Closing):
 
     def close(self) -> None:
         """Release the sessions."""
-        for worker in self._beside:
-            worker.end()
+        _end_all(self._beside)
         self._beside = []
         self._sessions = {}
+
+
+def _end_all(workers: Sequence[ThreadWorker]) -> None:
+    for worker in workers:
+        worker.end()
 
 
 def _largest_first(pack: Pack) -> list[str]:

@@ -58,3 +58,5 @@ class ThreadWorker:
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
             call()
+            # While this waits, it should keep nothing alive.
+            del call

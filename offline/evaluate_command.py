@@ -22,7 +22,7 @@ _PARTS = ("unseen", "test", "validation", "train", "all")
 
 @click.command()
 @click.option("--data", type=FOLDER, help="Folder of a labelled clip set, or its CSV.")
-@click.option("--streams", type=FOLDER, help="Folder of labelled streams: NAME.wav, NAME.csv, NAME.json.")
+@click.option("--streams", type=FOLDER, help="Folder of labelled streams: NAME.wav, .txt or .csv, and .json.")
 @clip_pack_option
 @click.option("--part", default="unseen", show_default=True, type=click.Choice(_PARTS), help="Days to score.")
 @click.option("--json", "json_path", type=FOLDER, help="Write the figures here; - for standard output.")

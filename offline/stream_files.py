@@ -1,4 +1,4 @@
-"""Labelled streams of a folder: NAME.wav, NAME.csv with its phases, and NAME.json about its making."""
+"""Labelled streams of a folder: NAME.wav, its phases in NAME.txt or NAME.csv, its making in NAME.json."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import msgspec
 
 from engines.errors import LabelsError
 from offline.labels_beside import labels_beside
-from realtime.labels import PhaseInterval
+from realtime.labels import PhaseInterval, are_labels
 
 UNKNOWN = "unknown"
 NO_SNR = "clean, or not stated"
@@ -39,6 +39,7 @@ class Stream:
         is_spliced: whether it was put together from pieces, as `breath-offline compose` does it.
         checksum: SHA-256 (hex) of sound and labels.
         is_disputed: whether there were other labels in the other form, that do not count.
+        has_other_text: whether its .txt holds no labels, so that only the .csv counts.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Stream:
     is_spliced: bool = False
     checksum: str = ""
     is_disputed: bool = False
+    has_other_text: bool = False
 
     @property
     def group(self) -> str:
@@ -108,12 +110,17 @@ def words_from_count(n_streams: int, n_spliced: int) -> str:
 
 def notes_from_streams(streams: Sequence[Stream]) -> list[str]:
     """What people should know of the labels, a line each."""
-    disputed = [stream.name for stream in streams if stream.is_disputed]
-    return [f"labels of the .txt, not of the .csv that differs: {', '.join(disputed)}"] if disputed else []
+    found = {
+        "labels of the .txt, not of the .csv that differs": [s.name for s in streams if s.is_disputed],
+        "labels of the .csv, as the .txt holds none": [s.name for s in streams if s.has_other_text],
+    }
+    return [f"{what}: {', '.join(names)}" for what, names in found.items() if names]
 
 
 def _stream(sound: Path) -> Stream | None:
-    found = labels_beside(sound)
+    text = sound.with_suffix(".txt")
+    has_other_text = text.is_file() and text.stat().st_size > 0 and not are_labels(text)
+    found = labels_beside(sound, "csv" if has_other_text else "auto")
     if found is None:
         return None
     labels, phases, is_disputed = found
@@ -139,4 +146,5 @@ def _stream(sound: Path) -> Stream | None:
         said.is_spliced,
         digest.hexdigest(),
         is_disputed,
+        has_other_text,
     )

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 # What to hear, and where to write it.
 _OF_THE_COMMAND_LINE = {
-    *("seconds", "pace", "block_samples", "seed", "profile", "display"),
+    *("seconds", "pace", "seed", "profile", "display"),
     *("frames", "events", "breaths", "record", "osc", "osc_prefix", "lsl"),
 }
 
@@ -126,7 +126,8 @@ class Detector(Closing):
     ) -> Listening:
         """Listen to a microphone, until it is stopped; one that is unplugged is heard again when it is back.
 
-        Where the consumer falls behind, windows are skipped, never delayed.
+        Where the consumer falls behind, windows are skipped, never delayed; by more than a second, that is a
+        `Gap`.
 
         Args:
             device: its number or a part of its name; None: the setting `device`, or the system's default.

@@ -28,7 +28,7 @@ from realtime.sinks.terminal_view import Facts
 from realtime.sources import AudioSource
 from realtime.stage_meters import text_from_stages
 from realtime.wire import StartMessage
-from realtime.writers import Writers
+from realtime.writers import Writers, holds_rows
 
 
 def listen(config: LiveConfig, onlooker: Onlooker | None = None) -> None:
@@ -167,7 +167,7 @@ def run(
             outlets = Outlets(config, stack, is_single=is_single)
             # A recording can wait for whoever reads what is written; live sound cannot.
             is_patient = not all(source.is_live for source in opened)
-            _check_targets(config, is_heard_once=tells_start and not notice)
+            _check_targets(config, is_heard_once=tells_start)
             pack = load_pack(config.pack)
             engine, choice = open_engine(pack, config.engine, config.n_threads)
             stack.enter_context(engine)
@@ -235,8 +235,7 @@ def _check_targets(config: LiveConfig, *, is_heard_once: bool) -> None:
             )
     for name, target in named:
         path = path_from_text(target)
-        is_kept = is_heard_once and target != STANDARD_OUTPUT and is_there(path)
-        if is_kept and path.is_file() and path.stat().st_size > 0:
+        if is_heard_once and target != STANDARD_OUTPUT and is_there(path) and holds_rows(path):
             raise ConfigError(
                 f"{name}: {target} is there already, and what was heard live cannot be heard again; "
                 "give another name, or move it away"

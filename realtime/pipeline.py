@@ -27,6 +27,8 @@ from realtime.window import Window
 
 UNHEARD = "the sound came too late to be looked at; was the program stopped, or the machine too busy?"
 
+# A shorter hole, of a machine that was busy, does not make two breaths of one.
+_LONG_SAMPLES = RATE_HZ // 2
 _NOTHING_HEARD = Observation(prob_exhale=0.5, prob_breath=0.0)
 
 
@@ -179,11 +181,12 @@ class Pipeline:
             due_at = time.perf_counter()
 
     def _unheard(self, windows: list[Window]) -> Gap | None:
-        """What lies between the newest of these windows and the one before them all."""
-        first, newest = windows[0], windows[-1]
-        start = max(self._decision.end_sample, first.end_sample - WINDOW_SAMPLES)
-        end = newest.end_sample - WINDOW_SAMPLES
-        return Gap(start, end, UNHEARD) if end > start else None
+        """What lies between the newest of these windows and the one before them all, if it is long."""
+        start = self._decision.end_sample
+        end = windows[-1].end_sample - WINDOW_SAMPLES
+        # At the start and after missing sound no breath is under way that could be broken.
+        is_under_way = start > windows[0].end_sample - WINDOW_SAMPLES
+        return Gap(start, end, UNHEARD) if is_under_way and end - start >= _LONG_SAMPLES else None
 
     def _step(self, window: Window, due_at: float, captured_s: float | None, gap: Gap | None) -> Step:
         begun_at = time.perf_counter()

@@ -3,6 +3,7 @@
 The schema is `docs/events.schema.json`; docs/events.md explains it. `python -m realtime.wire` prints it anew.
 """
 
+import inspect
 import json
 import sys
 from typing import Annotated, Any, Literal
@@ -207,6 +208,9 @@ def schema() -> dict[str, Any]:
     Keys that it does not name are allowed: a reader must pass over those that a later version adds.
     """
     (form,), definitions = msgspec.json.schema_components([AnyMessage], ref_template="#/$defs/{name}")
+    for definition in definitions.values():
+        # Which is the docstring, indented or not, as the version of msgspec has it.
+        definition["description"] = inspect.cleandoc(definition["description"])
     # Of OpenAPI; a validator of JSON Schema finds the message by its constant `event`.
     form.pop("discriminator", None)
     head = {

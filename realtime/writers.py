@@ -1,14 +1,17 @@
 """The files for programs: frames, events and breaths."""
 
 from contextlib import ExitStack
+from pathlib import Path
 
 from realtime.config import LiveConfig
 from realtime.sinks import csv_breaths, csv_frames, jsonl
 from realtime.sinks.base import Sink
-from realtime.sinks.csv_rows import write_header
+from realtime.sinks.csv_rows import csv_line, write_header
 from realtime.sinks.output import STANDARD_OUTPUT, LineOutput
 from realtime.sources import AudioSource
 from realtime.wire import StartMessage
+
+_LONGEST_HEADER = 4096
 
 
 class Writers:
@@ -56,3 +59,14 @@ class Writers:
         output = LineOutput(target, is_patient=self._is_patient)
         stack.callback(output.close)
         return output
+
+
+def holds_rows(path: Path) -> bool:
+    """Whether a file holds more than the names of the columns, which are there before anything is heard."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        lines = file.read(_LONGEST_HEADER).decode("utf-8", "replace").split("\n")
+    headers = (csv_line(csv_frames.COLUMNS), csv_line(csv_breaths.COLUMNS))
+    is_header = lines[0].startswith(headers) and lines[1:] == [""]
+    return not is_header and lines != [""]

@@ -47,7 +47,12 @@ class Doorkeeper:
             return f"this server is not known as {host!r}; --allow-host names further ones"
         if origin is None or _host_from_origin(origin) == host.lower() or self.is_allowed(origin):
             return ""
-        return f"requests of pages of other sites are refused; --allow-origin {origin} lets this one in"
+        mend = (
+            f"--allow-origin {origin} lets this one in"
+            if _ORIGIN_FORM.fullmatch(origin)
+            else "a page that is to be let in has to come from an http or https address"
+        )
+        return f"requests of pages of other sites are refused; {mend}"
 
     def is_allowed(self, origin: str | None) -> bool:
         """Whether pages of that other site may call, and read what they get."""

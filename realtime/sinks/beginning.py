@@ -4,9 +4,9 @@ import datetime
 
 import msgspec
 
-from engines.contract import RATE_HZ
+from engines.contract import RATE_HZ, WINDOW_SAMPLES
 from realtime.events import Apnoea, Breath, Gap, Health, Mark, Report
-from realtime.pipeline import Step
+from realtime.pipeline import UNHEARD, Step
 from realtime.wire import StartMessage
 
 
@@ -39,7 +39,8 @@ def _sample_of(event: Report) -> int:
     """The newest sample that had been heard when it was told."""
     match event:
         case Gap():
-            return event.to_sample
+            # Of sound that no window looked at one learns with the window after it.
+            return event.to_sample + (WINDOW_SAMPLES if event.reason == UNHEARD else 0)
         case Breath():
             return event.reported_sample
         case Health() | Apnoea() | Mark():

@@ -47,7 +47,7 @@ class RecordingSink:
 
     Sample k of the file is sample k of the stream: where sound is missing there is silence, so all times of
     all other outlets are times in this file. The labels say what was shown, and can be corrected.
-    `NAME.txt` is for Audacity, `NAME.csv` for `breath-offline evaluate --streams`.
+    `NAME.txt` is for Audacity, `NAME.csv` for tables; `breath-offline evaluate --streams` takes either.
 
     Args:
         path: see `recording_path`.

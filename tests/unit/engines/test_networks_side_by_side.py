@@ -1,6 +1,8 @@
+import gc
 import subprocess
 import sys
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -114,3 +116,15 @@ threading.Thread(target=ask, args=(engine,)).start()
         timeout=120,
     )
     assert (ran.stdout, ran.stderr, ran.returncode) == ("2\n", "", 0)
+
+
+def test_an_engine_that_nobody_closes_is_forgotten_with_its_threads(exported_pack, probe_windows):
+    engine = OnnxEngine(exported_pack, n_threads=2)
+    engine.infer(probe_windows[:1])
+    beside, is_there = threads_beside(), weakref.ref(engine)
+    del engine
+    gc.collect()
+    assert is_there() is None
+    for thread in beside:
+        thread.join(timeout=10)
+    assert not threads_beside()

@@ -124,6 +124,11 @@ def test_what_was_corrected_in_audacity_is_the_truth(tmp_path):
     os.utime(table, (later_s, later_s))
     with pytest.raises(LabelsError, match=r"night\.csv differs from night\.txt and is the newer"):
         find_streams(tmp_path)
+    (tmp_path / "night.txt").write_text("slept badly; the window was open\n")
+    (noted,) = find_streams(tmp_path)
+    assert [phase.phase for phase in noted.truth] == [Phase.INHALE]
+    assert notes_from_streams([noted]) == ["labels of the .csv, as the .txt holds none: night"]
+    (tmp_path / "night.txt").write_text("0.0\t1.0\texhale\n")
     table.unlink()
     (alone,) = find_streams(tmp_path)
     assert [phase.phase for phase in alone.truth] == [Phase.EXHALE]

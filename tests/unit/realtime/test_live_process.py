@@ -248,7 +248,8 @@ def test_the_display_appears_on_the_terminal_and_gives_it_back(has_file, tmp_pat
     assert seen.rfind("\x1b[?25h") > seen.rfind("\x1b[?25l")
     if has_file:
         lines = output.read_text(encoding="utf-8").splitlines()
-        assert {json.loads(line)["event"] for line in lines} <= {"phase", "breath"}
+        # On a machine that is too busy there may be a gap.
+        assert {json.loads(line)["event"] for line in lines} <= {"phase", "breath", "gap"}
     os.close(ours)
     os.close(theirs)
 

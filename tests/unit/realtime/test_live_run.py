@@ -92,13 +92,17 @@ def test_what_was_heard_live_is_never_overwritten(tiny_pack, tmp_path, outlet):
     target.write_text("")
     config = LiveConfig(pack=str(tiny_pack), display=False, n_threads=1, **{outlet: str(target)})
 
-    def hear(**more):
-        live.run(config, iter([ArraySource(np.zeros(20_000, np.float32), 16_000)]), **more)
+    def hear(seconds=1.25, **more):
+        sound = np.zeros(round(seconds * 16_000), np.float32)
+        live.run(config, iter([ArraySource(sound, 16_000)]), **more)
 
+    hear(tells_start=True, seconds=0.5)
+    # Nothing but the names of the columns is there, and nothing would be lost.
     hear(tells_start=True)
     target.write_text("a participant")
-    with pytest.raises(ConfigError, match=f"{outlet}: .*night is there already"):
-        hear(tells_start=True)
+    for notice in ("", "there is no microphone"):
+        with pytest.raises(ConfigError, match=f"{outlet}: .*night is there already"):
+            hear(tells_start=True, notice=notice)
     assert target.read_text() == "a participant"
     # A recording can be heard again.
     hear()

@@ -12,7 +12,7 @@ import pytest
 
 from engines.errors import OutputError
 from realtime.events import Apnoea, Breath, Condition, Frame, Gap, Health, Phase, PhaseEvent
-from realtime.pipeline import Step
+from realtime.pipeline import UNHEARD, Step
 from realtime.sinks import csv_breaths, csv_frames
 from realtime.sinks.base import Status
 from realtime.sinks.csv_frames import CsvSink
@@ -54,18 +54,19 @@ START = StartMessage(
 )
 
 
-@pytest.mark.parametrize("first", ["step", "report"])
+@pytest.mark.parametrize("first", [None, CLIPPING, Gap(16_000, 32_000, UNHEARD)])
 def test_of_a_microphone_the_first_line_tells_when_it_began(tmp_path, first):
     path = tmp_path / "events.jsonl"
     output = LineOutput(str(path))
     sink = JsonlSink(output, session=2, start=START)
-    if first == "report":
-        sink.report(CLIPPING)
+    if first is not None:
+        sink.report(first)
     now = datetime.now(UTC)
     sink.show(step(48_000), STATUS)
     sink.show(step(48_000, event=EVENT), STATUS)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [line["event"] for line in lines] == ["start", *["health"] * (first == "report"), "phase"]
+    kinds = {Health: ["health"], Gap: ["gap"]}.get(type(first), [])
+    assert [line["event"] for line in lines] == ["start", *kinds, "phase"]
     assert (lines[0]["source"], lines[0]["session"], lines[0]["pack_sha256"]) == ("USB", 2, "ab")
     ago = now - datetime.fromisoformat(lines[0]["started_at"])
     assert 2.9 < ago.total_seconds() < 3.5

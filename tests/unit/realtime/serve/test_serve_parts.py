@@ -285,6 +285,14 @@ def test_hosts_and_origins(host, origin, is_ours):
     assert (keeper.why_host_is_foreign(host, origin) == "") is is_ours
 
 
+def test_a_page_that_can_be_let_in_is_told_how():
+    keeper = doorkeeper_for("127.0.0.1", None)
+    assert "--allow-origin http://a.example lets" in keeper.why_host_is_foreign(
+        "localhost", "http://a.example"
+    )
+    assert "--allow-origin" not in keeper.why_host_is_foreign("localhost", "null")
+
+
 def test_tokens():
     keeper = Doorkeeper("sesame-open", frozenset())
     assert keeper.has_token("sesame-open", None)
