@@ -112,8 +112,8 @@ def cli() -> None:
 
     Without a command it listens to the microphone, draws what it hears, and ends with Ctrl-C and a
     summary. Where there is no microphone it says so and plays a synthetic breather instead, unless that
-    would be recorded or sent (--record, --osc, --lsl), or written where nothing
-    says so (--frames, --breaths).
+    would be recorded or sent (--record, --osc, --lsl), or written where nothing says so (--frames,
+    --breaths).
 
     Where the output is not a terminal there is one line per change of phase; --frames and --events write
     for programs. The first answer comes after one second of sound.

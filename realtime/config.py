@@ -185,9 +185,8 @@ def text_from_resolved(resolved: Resolved) -> str:
         if table != section:
             section = table
             lines += [("", ""), (f"[{table}]", "")]
-        value = _value(resolved.config, key)
+        value, origin = _value(resolved.config, key), resolved.origins[key]
         text = f"# {name} is not set" if value is None else f"{name} = {msgspec.json.encode(value).decode()}"
-        origin = resolved.origins[key]
         lines.append((f"# {text}" if value is not None and origin == DEFAULT_ORIGIN else text, origin))
     width = max(len(text) for text, _ in lines)
     return "\n".join(f"{text:{width}}  # {origin}" if origin else text for text, origin in lines)

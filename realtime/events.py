@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from engines.contract import RATE_HZ
 from realtime.clock import seconds_from_samples
+
+# A shorter gap, of a machine that was busy, does not make two breaths of one.
+SPLITTING_GAP_SAMPLES = RATE_HZ // 2
 
 
 class Phase(StrEnum):

@@ -11,7 +11,7 @@ from engines.backend import Choice
 from engines.errors import ConfigError, DeviceNotFoundError
 from engines.latency import LatencySummary
 from engines.pack import Pack, load_pack
-from engines.paths import is_there, path_from_text
+from engines.paths import path_from_text
 from realtime.audience import open_audience
 from realtime.channels import check_channel
 from realtime.clock import samples_from_seconds
@@ -23,12 +23,11 @@ from realtime.pipeline import Pipeline
 from realtime.resample import check_rate
 from realtime.session import Session, Summary
 from realtime.sinks.base import tap_from_sinks
-from realtime.sinks.output import STANDARD_OUTPUT, check_target
 from realtime.sinks.terminal_view import Facts
 from realtime.sources import AudioSource
 from realtime.stage_meters import text_from_stages
 from realtime.wire import StartMessage
-from realtime.writers import Writers, holds_rows
+from realtime.writers import Writers, check_targets, is_same_file
 
 
 def listen(config: LiveConfig, onlooker: Onlooker | None = None) -> None:
@@ -111,12 +110,12 @@ def replay(config: LiveConfig, paths: Sequence[str], onlooker: Onlooker | None =
 
     for target in filter(None, (config.frames, config.events, config.breaths)):
         for path in paths:
-            if _is_same_file(target, path):
+            if is_same_file(target, path):
                 raise ConfigError(f"{target} is one of the recordings; writing there would destroy it")
             sound = path_from_text(path)
             # What has no name, such as this folder, is refused when it is opened.
             labels = files_of_recording(sound)[1:] if sound.name else ()
-            if any(_is_same_file(target, str(file)) and are_labels(file) for file in labels):
+            if any(is_same_file(target, str(file)) and are_labels(file) for file in labels):
                 raise ConfigError(
                     f"{target} holds the labels of the recording {path}; name another file, such as "
                     f"{sound.stem}-frames.csv"
@@ -167,7 +166,7 @@ def run(
             outlets = Outlets(config, stack, is_single=is_single)
             # A recording can wait for whoever reads what is written; live sound cannot.
             is_patient = not all(source.is_live for source in opened)
-            _check_targets(config, is_heard_once=tells_start)
+            check_targets(config, is_heard_once=tells_start)
             pack = load_pack(config.pack)
             engine, choice = open_engine(pack, config.engine, config.n_threads)
             stack.enter_context(engine)
@@ -216,31 +215,6 @@ def run(
         _print_summaries(sessions, outlets)
         raise
     _print_summaries(sessions, outlets)
-
-
-def _check_targets(config: LiveConfig, *, is_heard_once: bool) -> None:
-    """See that what is to be written can be, before anything is slow or lost.
-
-    Args:
-        config: says what.
-        is_heard_once: no session of this kind can be made again, so no file of one is overwritten.
-    """
-    targets = {"frames": config.frames, "events": config.events, "breaths": config.breaths}
-    named = [(name, target) for name, target in targets.items() if target]
-    for (one, target), (other, other_target) in itertools.combinations(named, 2):
-        if _is_same_file(target, other_target):
-            where = "standard output" if target == STANDARD_OUTPUT else target
-            raise ConfigError(
-                f"{one} and {other} cannot both go to {where}; name another file for one of them"
-            )
-    for name, target in named:
-        path = path_from_text(target)
-        if is_heard_once and target != STANDARD_OUTPUT and is_there(path) and holds_rows(path):
-            raise ConfigError(
-                f"{name}: {target} is there already, and what was heard live cannot be heard again; "
-                "give another name, or move it away"
-            )
-        check_target(target)
 
 
 def _facts(source: AudioSource, config: LiveConfig, pack: Pack, choice: Choice, session: int | None) -> Facts:
@@ -308,13 +282,3 @@ def text_from_summary(name: str, summary: Summary) -> str:
 
 def _text_from_total(total: LatencySummary | None) -> str:
     return "" if total is None else f"; sound to screen p50 {total.p50_ms:.1f} ms, p99 {total.p99_ms:.1f} ms"
-
-
-def _is_same_file(target: str, other: str) -> bool:
-    if STANDARD_OUTPUT in (target, other):
-        return target == other
-    one, two = path_from_text(target), path_from_text(other)
-    if is_there(one) and is_there(two):
-        # Two names may be those of one file.
-        return one.samefile(two)
-    return one.resolve() == two.resolve()

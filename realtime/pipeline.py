@@ -18,7 +18,7 @@ from realtime import decision, presence
 from realtime.breaths import BreathCounter, BreathSettings
 from realtime.clock import live_sample_from_source, samples_from_seconds
 from realtime.decision import DecisionSettings
-from realtime.events import Apnoea, Breath, Frame, Gap, PhaseEvent
+from realtime.events import SPLITTING_GAP_SAMPLES, Apnoea, Breath, Frame, Gap, PhaseEvent
 from realtime.evidence import Evidence, Observation
 from realtime.intake import Heard, Intake
 from realtime.presence import PresenceSettings
@@ -27,8 +27,6 @@ from realtime.window import Window
 
 UNHEARD = "the sound came too late to be looked at; was the program stopped, or the machine too busy?"
 
-# A shorter hole, of a machine that was busy, does not make two breaths of one.
-_LONG_SAMPLES = RATE_HZ // 2
 _NOTHING_HEARD = Observation(prob_exhale=0.5, prob_breath=0.0)
 
 
@@ -186,7 +184,7 @@ class Pipeline:
         end = windows[-1].end_sample - WINDOW_SAMPLES
         # At the start and after missing sound no breath is under way that could be broken.
         is_under_way = start > windows[0].end_sample - WINDOW_SAMPLES
-        return Gap(start, end, UNHEARD) if is_under_way and end - start >= _LONG_SAMPLES else None
+        return Gap(start, end, UNHEARD) if is_under_way and end - start >= SPLITTING_GAP_SAMPLES else None
 
     def _step(self, window: Window, due_at: float, captured_s: float | None, gap: Gap | None) -> Step:
         begun_at = time.perf_counter()

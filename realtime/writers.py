@@ -1,13 +1,16 @@
 """The files for programs: frames, events and breaths."""
 
+import itertools
 from contextlib import ExitStack
 from pathlib import Path
 
+from engines.errors import ConfigError
+from engines.paths import is_there, path_from_text
 from realtime.config import LiveConfig
 from realtime.sinks import csv_breaths, csv_frames, jsonl
 from realtime.sinks.base import Sink
 from realtime.sinks.csv_rows import csv_line, write_header
-from realtime.sinks.output import STANDARD_OUTPUT, LineOutput
+from realtime.sinks.output import STANDARD_OUTPUT, LineOutput, check_target
 from realtime.sources import AudioSource
 from realtime.wire import StartMessage
 
@@ -61,7 +64,47 @@ class Writers:
         return output
 
 
-def holds_rows(path: Path) -> bool:
+def check_targets(config: LiveConfig, *, is_heard_once: bool) -> None:
+    """See that what is to be written can be, before anything is slow or lost.
+
+    Args:
+        config: says what.
+        is_heard_once: no session of this kind can be made again, so no file of one is overwritten.
+
+    Raises:
+        ConfigError: two go to one place, or what was heard live would be overwritten.
+        OutputError: one cannot be written.
+    """
+    targets = {"frames": config.frames, "events": config.events, "breaths": config.breaths}
+    named = [(name, target) for name, target in targets.items() if target]
+    for (one, target), (other, other_target) in itertools.combinations(named, 2):
+        if is_same_file(target, other_target):
+            where = "standard output" if target == STANDARD_OUTPUT else target
+            raise ConfigError(
+                f"{one} and {other} cannot both go to {where}; name another file for one of them"
+            )
+    for name, target in named:
+        path = path_from_text(target)
+        if is_heard_once and target != STANDARD_OUTPUT and is_there(path) and _holds_rows(path):
+            raise ConfigError(
+                f"{name}: {target} is there already, and what was heard live cannot be heard again; "
+                "give another name, or move it away"
+            )
+        check_target(target)
+
+
+def is_same_file(target: str, other: str) -> bool:
+    """Whether two names, as people write them, are those of one file."""
+    if STANDARD_OUTPUT in (target, other):
+        return target == other
+    one, two = path_from_text(target), path_from_text(other)
+    if is_there(one) and is_there(two):
+        # Two names may be those of one file.
+        return one.samefile(two)
+    return one.resolve() == two.resolve()
+
+
+def _holds_rows(path: Path) -> bool:
     """Whether a file holds more than the names of the columns, which are there before anything is heard."""
     if not path.is_file():
         return False

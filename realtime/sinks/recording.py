@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from engines.contract import RATE_HZ
 from engines.errors import ConfigError
 from engines.paths import is_there, path_from_text
-from realtime.events import Gap, Report
+from realtime.events import SPLITTING_GAP_SAMPLES, Gap, Report
 from realtime.intake import Heard
 from realtime.labels import PhaseInterval, audacity_from_labels, csv_from_labels
 from realtime.pipeline import Step
@@ -18,8 +17,6 @@ from realtime.sinks.phase_intervals import IntervalState, finish, interrupted, p
 from realtime.sinks.sound_files import SUFFIXES, SoundWriter, open_sound_writer
 
 _LABEL_SUFFIXES = (".txt", ".csv")
-# A shorter hole, of a machine that was busy, does not make two breaths of one.
-_SPLITTING_GAP_SAMPLES = RATE_HZ // 2
 
 
 def recording_path(target: str, at: datetime.datetime) -> Path:
@@ -97,7 +94,7 @@ class RecordingSink:
 
     def report(self, event: Report) -> None:
         """See `Sink`."""
-        if isinstance(event, Gap) and event.to_sample - event.from_sample >= _SPLITTING_GAP_SAMPLES:
+        if isinstance(event, Gap) and event.to_sample - event.from_sample >= SPLITTING_GAP_SAMPLES:
             self._intervals, complete = interrupted(self._intervals, event.from_sample, event.to_sample)
             self._write_labels(complete)
 

@@ -24,7 +24,14 @@ def _settings(clean_environment, monkeypatch, tiny_pack):
 
 def program(*args, **more):
     command = [sys.executable, "-m", "realtime.cli", *map(str, args)]
-    return subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=PROJECT, **pipes | more)
+
+
+def program_at(terminal, *args, **more):
+    """The same, whose errors, and what it writes and reads unless told otherwise, are those of a terminal."""
+    env = os.environ | {"TERM": "xterm-256color", "PYTHONUTF8": "1"} | more.pop("env", {})
+    return program(*args, **{"stdin": terminal, "stdout": terminal, "stderr": terminal} | more, env=env)
 
 
 @pytest.fixture
@@ -230,14 +237,7 @@ def test_the_display_appears_on_the_terminal_and_gives_it_back(has_file, tmp_pat
     args = ["demo", "--events", "-"] if has_file else ["demo"]
     output = tmp_path / "events.jsonl"
     with output.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "realtime.cli", *args],
-            cwd=PROJECT,
-            env=os.environ | {"TERM": "xterm-256color", "PYTHONUTF8": "1"},
-            stdin=theirs,
-            stdout=file if has_file else theirs,
-            stderr=theirs,
-        )
+        process = program_at(theirs, *args, stdout=file if has_file else theirs)
     seen = _read_until(ours, "breaths/min")
     process.send_signal(signal.SIGINT)
     seen += _read_until(ours, "interrupted")
@@ -260,14 +260,8 @@ def test_what_goes_into_a_pipe_is_not_drawn_over():
     import pty
 
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "realtime.cli", "demo", "--events", "-", "--pace", "0", "--seconds", "4"],
-        cwd=PROJECT,
-        env=os.environ | {"TERM": "xterm-256color", "PYTHONUTF8": "1"},
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-    )
+    args = ["demo", "--events", "-", "--pace", 0, "--seconds", 4]
+    process = program_at(theirs, *args, stdout=subprocess.PIPE)
     data, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert {json.loads(line)["event"] for line in data.splitlines()} <= {"phase", "breath"}
@@ -359,13 +353,11 @@ def test_to_stop_it_gives_the_terminal_back_until_it_goes_on():
     import pty
 
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "realtime.cli", "demo"],
-        cwd=PROJECT,
-        env=os.environ | {"TERM": "xterm-256color", "PYTHONUTF8": "1", "COLUMNS": "80", "LINES": "24"},
+    process = program_at(
+        theirs,
+        "demo",
+        env={"COLUMNS": "80", "LINES": "24"},
         stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=theirs,
         # Like a shell does it; without a group of its own, all of the tests would be stopped.
         process_group=0,
     )
