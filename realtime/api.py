@@ -38,12 +38,14 @@ class Detector(Closing):
                 print(event)
 
     Created ready: the pack is loaded, the engine open and warm. One detector can hear any number of sources
-    and streams, on one thread at a time. Notices (a lost microphone, a recording that is cut off) are logged
-    as warnings below the logger `realtime`.
+    and streams, each on one thread at a time; they wait for each other at the engine. Notices (a lost
+    microphone, a recording that is cut off) are logged as warnings below the logger `realtime`.
 
     Args:
-        pack: folder of a model pack, or the name of a shipped one, `default` or `clips`.
-        engine: `auto`, `onnxruntime`, `openvino`, `torch`, `tensorrt` or `tensorrt-rtx`.
+        pack: folder of a model pack, or the name of a shipped one, `default` or `clips`; None: that of
+            `config_file`, or `default`.
+        engine: `auto`, `onnxruntime`, `openvino`, `torch`, `tensorrt` or `tensorrt-rtx`; None: that of
+            `config_file`, or `auto`.
         hop_s: distance of two answers, seconds, 0.01 to 1.
         channel: of the sound that is listened to, counted from 0; None: the mean of all.
         n_threads: threads of one inference; None: the engine's own choice.
@@ -63,23 +65,23 @@ class Detector(Closing):
     def __init__(
         self,
         *,
-        pack: str | PathLike[str] = "default",
-        engine: str = "auto",
+        pack: str | PathLike[str] | None = None,
+        engine: str | None = None,
         hop_s: float | None = None,
         channel: int | None = None,
         n_threads: int | None = None,
         settings: Mapping[str, object] | None = None,
         config_file: str | PathLike[str] | None = None,
     ) -> None:
-        if not isinstance(pack, str | PathLike):
+        if not isinstance(pack, str | PathLike | None):
             raise ConfigError(f"pack must be a folder or the name of a shipped pack, not {pack!r}")
         if settings is not None and not isinstance(settings, Mapping):
             raise ConfigError(f"settings must be a dictionary by dotted names, not {settings!r}")
         # A path is always that of a folder, also if it reads like the name of a shipped pack.
-        location = pack if isinstance(pack, str) else str(path_from_text(pack).absolute())
+        location = pack if isinstance(pack, str | None) else str(path_from_text(pack).absolute())
         wanted: dict[str, object] = {
-            "pack": None if location == "default" else location,
-            "engine": None if engine == "auto" else engine,
+            "pack": location,
+            "engine": engine,
             "hop_s": hop_s,
             "channel": channel,
             "n_threads": n_threads,
@@ -171,10 +173,13 @@ class Detector(Closing):
         """
         from realtime.files import FileSource
 
+        if not isinstance(path, str | PathLike):
+            raise ConfigError(f"path must be that of a recording, not {path!r}")
         if pace is not None:
             _check_number("pace", pace)
         block_samples = self._config.block_samples
-        return self._listening(FileSource(path, block_samples=block_samples, pace=pace), seconds, with_frames)
+        source = FileSource(path_from_text(path), block_samples=block_samples, pace=pace)
+        return self._listening(source, seconds, with_frames)
 
     def demo(
         self,

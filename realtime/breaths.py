@@ -6,10 +6,11 @@ pause, exhalation, perhaps a pause, up to the onset of the next inhalation, whic
 make sense, a guess would look like a measurement, so:
 
 - a phase that comes again after a pause of at most `RESUMED_WITHIN_S` has been going on: its duration
-  includes that pause;
+  includes that pause; so has an inhalation whose exhalation was taken back, which leaves it no time at all;
 - after a longer pause its other half was missed: the breath does not count. A repeated inhalation begins
   the next breath, a repeated exhalation belongs to none;
 - a gap of the sound, or no breath for `apnoea_s`, ends the breath that was under way without it counting;
+  a gap in which a breath could lie, of `SPLITTING_GAP_SAMPLES` or more, ends an apnoea-like pause too;
 - nor does one count whose inhalation was under way at the first answer, a window after the start or a gap.
 """
 
@@ -23,7 +24,7 @@ from typing import Self
 
 from engines.contract import RATE_HZ
 from realtime.clock import samples_from_seconds
-from realtime.events import Apnoea, Breath, Frame, Gap, Phase, PhaseEvent
+from realtime.events import SPLITTING_GAP_SAMPLES, Apnoea, Breath, Frame, Gap, Phase, PhaseEvent
 
 RATE_SPAN_S = 60.0
 RESUMED_WITHIN_S = 1.0
@@ -61,7 +62,7 @@ class BreathState:
 
     Attributes:
         shown: the phase that is going on.
-        shown_since: its onset; for none, not before the end of the last gap.
+        shown_since: its onset; for none, not before the end of the last gap in which a breath could lie.
         has_breathed: whether any breath has been heard: before that, silence is no pause.
         is_apnoea: whether an apnoea-like pause has been told and has not ended.
         unbroken_since: end of the last gap.
@@ -152,11 +153,13 @@ def advance(
 
 
 def _broken(state: BreathState, gap: Gap) -> tuple[BreathState, tuple[Row, ...]]:
+    state = replace(state, unbroken_since=gap.to_sample, draft=None)
+    if gap.to_sample - gap.from_sample < SPLITTING_GAP_SAMPLES:
+        return state, ()
     end = Apnoea(False, state.shown_since, max(state.shown_since, gap.from_sample))
     rows = (end,) if state.is_apnoea else ()
     since = gap.to_sample if state.shown is Phase.NONE else state.shown_since
-    state = replace(state, shown_since=since, unbroken_since=gap.to_sample, draft=None, is_apnoea=False)
-    return state, rows
+    return replace(state, shown_since=since, is_apnoea=False), rows
 
 
 def _waited(state: BreathState, now: int, settings: BreathSettings) -> tuple[BreathState, tuple[Row, ...]]:
@@ -198,8 +201,8 @@ def _inhaling(
     state: BreathState, onset: int, settings: BreathSettings, blind_samples: int
 ) -> tuple[BreathState, tuple[Row, ...]]:
     draft = state.draft
-    if draft is not None and draft.exhale_onset is None and _goes_on(draft.inhale_offset, onset):
-        return replace(state, draft=replace(draft, inhale_offset=None)), ()
+    if draft is not None and _has_no_exhalation(draft, onset) and _goes_on(draft.inhale_offset, onset):
+        return replace(state, draft=Draft(draft.inhale_onset)), ()
     # What was under way when the first window of a stretch of sound was complete began nobody knows when.
     after = onset - state.unbroken_since
     is_known = after > blind_samples if blind_samples else after >= 0
@@ -225,6 +228,11 @@ def _inhaling(
         rmssd_s=rmssd_s(varied),
     )
     return state, (breath,)
+
+
+def _has_no_exhalation(draft: Draft, onset: int) -> bool:
+    exhale_end = onset if draft.exhale_offset is None else draft.exhale_offset
+    return draft.exhale_onset is None or draft.exhale_onset == exhale_end
 
 
 def _goes_on(offset: int | None, onset: int) -> bool:

@@ -156,7 +156,7 @@ def replay(files: tuple[str, ...], **params: Any) -> None:
     def act(config: "LiveConfig") -> None:
         from realtime import live
 
-        live.replay(config, files)
+        live.replay(config, files, is_channel_asked_for=params["channel"] is not None)
 
     _act(params, act)
 

@@ -186,10 +186,17 @@ def text_from_resolved(resolved: Resolved) -> str:
             section = table
             lines += [("", ""), (f"[{table}]", "")]
         value, origin = _value(resolved.config, key), resolved.origins[key]
-        text = f"# {name} is not set" if value is None else f"{name} = {msgspec.json.encode(value).decode()}"
+        text = f"# {name} is not set" if value is None else f"{name} = {_toml_from_value(value)}"
         lines.append((f"# {text}" if value is not None and origin == DEFAULT_ORIGIN else text, origin))
     width = max(len(text) for text, _ in lines)
     return "\n".join(f"{text:{width}}  # {origin}" if origin else text for text, origin in lines)
+
+
+def _toml_from_value(value: object) -> str:
+    if isinstance(value, str):
+        # A string of JSON is one of TOML, but for DEL. A name that is no text has no place in either.
+        value = value.encode("utf-8", "replace").decode()
+    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
 
 
 def _value(config: LiveConfig, key: str) -> Any:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from engines.contract import RATE_HZ
 from realtime.clock import seconds_from_samples
 
-# A shorter gap, of a machine that was busy, does not make two breaths of one.
+# In a shorter gap, of a machine that was busy, there is no room for a breath.
 SPLITTING_GAP_SAMPLES = RATE_HZ // 2
 
 

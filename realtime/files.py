@@ -2,6 +2,7 @@
 
 import re
 import stat
+import threading
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
@@ -46,7 +47,7 @@ class FileSource(PacedSource):
 
     What the header says about the length is never believed: the file is read piece by piece until nothing
     more comes. A file that is cut off or damaged ends there, and a notice says so; the same samples come
-    out whatever `block_samples` is. `name` is the path.
+    out whatever `block_samples` is. `name` is the path. It may be closed on another thread than reads it.
 
     Args:
         path: the file; its format is found out by libsndfile (WAV, FLAC, OGG, MP3, AIFF and others).
@@ -68,6 +69,8 @@ class FileSource(PacedSource):
         clock: WallClock = REAL_CLOCK,
     ) -> None:
         self._file = _opened(Path(path))
+        # libsndfile gives back what another thread is still reading from.
+        self._in_use = threading.Lock()
         self._decoder_error = ""
         try:
             super().__init__(
@@ -90,7 +93,8 @@ class FileSource(PacedSource):
     def close(self) -> None:
         """See `AudioSource`."""
         super().close()
-        self._file.close()
+        with self._in_use:
+            self._file.close()
 
     def _pieces(self) -> Iterator[NDArray[np.float32]]:
         piece = self._first_piece
@@ -101,15 +105,20 @@ class FileSource(PacedSource):
             if self.is_closed:
                 return
             piece = self._read()
-        self._notice_if_cut_off(n_read)
+        with self._in_use:
+            if not self._file.closed:
+                self._notice_if_cut_off(n_read)
 
     def _read(self) -> NDArray[np.float32]:
-        room = np.empty((_PIECE_SAMPLES, self._file.channels), np.float32)
-        try:
-            piece: NDArray[np.float32] = self._file.read(out=room)
-        except soundfile.SoundFileError as error:
-            self._decoder_error = str(error).strip().rstrip(".")
-            return room[:0]
+        room = np.empty((_PIECE_SAMPLES, self.n_channels), np.float32)
+        with self._in_use:
+            if self._file.closed:
+                return room[:0]
+            try:
+                piece: NDArray[np.float32] = self._file.read(out=room)
+            except soundfile.SoundFileError as error:
+                self._decoder_error = str(error).strip().rstrip(".")
+                return room[:0]
         return piece
 
     def _notice_if_cut_off(self, n_read: int) -> None:

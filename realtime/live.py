@@ -41,8 +41,7 @@ def listen(config: LiveConfig, onlooker: Onlooker | None = None) -> None:
     from realtime.reconnect import LastingSource
 
     if reason := why_no_microphone(config):
-        # The demo has one channel, whatever the microphone that is missing was going to have.
-        demo(replace(config, channel=None), f"{reason}. Playing the demo breather instead", onlooker)
+        demo(config, f"{reason}. Playing the demo breather instead", onlooker)
         return
     opener = MicrophoneOpener(config.device, min_channels=(config.channel or 0) + 1)
     with quiet_libraries():
@@ -99,8 +98,21 @@ def demo(config: LiveConfig, notice: str = "", onlooker: Onlooker | None = None)
     run(config, iter([source]), notice=notice, onlooker=onlooker, tells_start=bool(notice))
 
 
-def replay(config: LiveConfig, paths: Sequence[str], onlooker: Onlooker | None = None) -> None:
+def replay(
+    config: LiveConfig,
+    paths: Sequence[str],
+    onlooker: Onlooker | None = None,
+    *,
+    is_channel_asked_for: bool = False,
+) -> None:
     """Hear recordings, one after another, each as if nothing had been heard before.
+
+    Args:
+        config: what the user wants.
+        paths: of the recordings.
+        onlooker: see `run`.
+        is_channel_asked_for: whether the channel of `config` was chosen for these recordings. One that was
+            chosen for a microphone, in a file or a variable, does not matter to a recording with only one.
 
     Raises:
         BreathError: see `run`; a file is missing, or holds no sound.
@@ -120,7 +132,8 @@ def replay(config: LiveConfig, paths: Sequence[str], onlooker: Onlooker | None =
                     f"{target} holds the labels of the recording {path}; name another file, such as "
                     f"{sound.stem}-frames.csv"
                 )
-    run(config, _recordings(config, paths), paths, onlooker=onlooker)
+    recordings = _recordings(config, paths, is_channel_asked_for=is_channel_asked_for)
+    run(config, recordings, paths, onlooker=onlooker)
 
 
 def run(
@@ -202,11 +215,14 @@ def run(
                     sinks = [*writers.sinks(source, number, start), audience.sink(facts), *outlets.sinks()]
                     sinks += onlooker.sinks(facts, start)
                     tap = tap_from_sinks(sinks)
-                    pipeline = Pipeline(source, engine, pack.manifest, config.pipeline, tap)
+                    # Where there is one channel, it is heard, whatever was chosen for a microphone.
+                    channel = config.channel if source.n_channels > 1 else None
+                    settings = replace(config.pipeline, channel=channel)
+                    pipeline = Pipeline(source, engine, pack.manifest, settings, tap)
                     if notice and source in opened:
                         for sink in sinks:
                             sink.notice(notice)
-                    session = Session(source, pipeline, sinks, config.seconds, config.channel, controls)
+                    session = Session(source, pipeline, sinks, config.seconds, channel, controls)
                     sessions.append((source.name, session))
                     sessions[-1] = (source.name, session.run())
     except BrokenPipeError:
@@ -240,14 +256,17 @@ def _start(facts: Facts, config: LiveConfig, pack: Pack, choice: Choice) -> Star
     )
 
 
-def _recordings(config: LiveConfig, paths: Sequence[str]) -> Iterator[AudioSource]:
+def _recordings(
+    config: LiveConfig, paths: Sequence[str], *, is_channel_asked_for: bool
+) -> Iterator[AudioSource]:
     from realtime.files import FileSource
 
     # A slip in the last of many names should not wait until its turn comes.
     for path in paths:
         with FileSource(path) as source:
             check_rate(source.rate_hz, source.name)
-            check_channel(config.channel, source.n_channels, source.name)
+            if is_channel_asked_for or source.n_channels > 1:
+                check_channel(config.channel, source.n_channels, source.name)
     for path in paths:
         yield FileSource(path, block_samples=config.block_samples, pace=config.pace)
 

@@ -183,7 +183,7 @@ class Pipeline:
         start = self._decision.end_sample
         end = windows[-1].end_sample - WINDOW_SAMPLES
         # At the start and after missing sound no breath is under way that could be broken.
-        is_under_way = start > windows[0].end_sample - WINDOW_SAMPLES
+        is_under_way = start > 0 and windows[0].end_sample - WINDOW_SAMPLES <= start
         return Gap(start, end, UNHEARD) if is_under_way and end - start >= SPLITTING_GAP_SAMPLES else None
 
     def _step(self, window: Window, due_at: float, captured_s: float | None, gap: Gap | None) -> Step:

@@ -14,7 +14,7 @@ from realtime.clock import seconds_from_samples
 from realtime.controls import PAUSED, Controls
 from realtime.events import Breath, Condition, Gap, Health, Mark, Phase, Report
 from realtime.pipeline import Pipeline, Step
-from realtime.sinks.base import Display, Sink, Status
+from realtime.sinks.base import Display, Pausing, Sink, Status
 from realtime.sources import AudioSource, Block, PacedSource
 from realtime.stage_meters import Shown, StageMeters, StageSummary
 
@@ -83,6 +83,7 @@ class Session:
         self._calibrating: Calibrating | None = None
         self._stages = StageMeters()
         self._displays = [sink for sink in sinks if isinstance(sink, Display)]
+        self._pausing = [sink for sink in sinks if isinstance(sink, Pausing)]
         self._latency: LatencySummary | None = None
         self._stage_summary = StageSummary()
         self._latency_due_sample = 0
@@ -167,7 +168,7 @@ class Session:
             for block in self._source.blocks():
                 if not self.hear(block):
                     break
-        except (AudioError, KeyboardInterrupt):
+        except (AudioError, KeyboardInterrupt, SystemExit):
             self.finish(is_cut_short=True)
             raise
         self.finish()
@@ -186,6 +187,9 @@ class Session:
 
     def _unless_paused(self, block: Block) -> Block:
         """The block; in a pause of a live source only the time that it took."""
+        if self._controls.is_paused and not self._is_resuming:
+            for sink in self._pausing:
+                sink.pause()
         if self._controls.is_paused and self._source.is_live:
             self._health = replace(self._health, time_end=block.end, note=PAUSED)
             self._is_resuming = True

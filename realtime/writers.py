@@ -4,6 +4,8 @@ import itertools
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
+
 from engines.errors import ConfigError
 from engines.paths import is_there, path_from_text
 from realtime.config import LiveConfig
@@ -15,6 +17,7 @@ from realtime.sources import AudioSource
 from realtime.wire import StartMessage
 
 _LONGEST_HEADER = 4096
+_START = "start"
 
 
 class Writers:
@@ -69,7 +72,8 @@ def check_targets(config: LiveConfig, *, is_heard_once: bool) -> None:
 
     Args:
         config: says what.
-        is_heard_once: no session of this kind can be made again, so no file of one is overwritten.
+        is_heard_once: no session of this kind can be made again, so it takes the place of none. Events of one
+            are never overwritten.
 
     Raises:
         ConfigError: two go to one place, or what was heard live would be overwritten.
@@ -85,7 +89,9 @@ def check_targets(config: LiveConfig, *, is_heard_once: bool) -> None:
             )
     for name, target in named:
         path = path_from_text(target)
-        if is_heard_once and target != STANDARD_OUTPUT and is_there(path) and _holds_rows(path):
+        # Of rows nobody can tell whether a microphone or a recording brought them; of events one can.
+        is_kept = _holds_rows if is_heard_once else _begins_with_a_start
+        if target != STANDARD_OUTPUT and is_there(path) and is_kept(path):
             raise ConfigError(
                 f"{name}: {target} is there already, and what was heard live cannot be heard again; "
                 "give another name, or move it away"
@@ -108,8 +114,26 @@ def _holds_rows(path: Path) -> bool:
     """Whether a file holds more than the names of the columns, which are there before anything is heard."""
     if not path.is_file():
         return False
-    with path.open("rb") as file:
-        lines = file.read(_LONGEST_HEADER).decode("utf-8", "replace").split("\n")
+    lines = _beginning_of(path).split("\n")
     headers = (csv_line(csv_frames.COLUMNS), csv_line(csv_breaths.COLUMNS))
     is_header = lines[0].startswith(headers) and lines[1:] == [""]
     return not is_header and lines != [""]
+
+
+def _begins_with_a_start(path: Path) -> bool:
+    """Whether a file holds the events of a microphone."""
+    if not path.is_file():
+        return False
+    try:
+        return msgspec.json.decode(_beginning_of(path).split("\n")[0], type=_AnyEvent).event == _START
+    except msgspec.DecodeError:
+        return False
+
+
+class _AnyEvent(msgspec.Struct):
+    event: str
+
+
+def _beginning_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(_LONGEST_HEADER).decode("utf-8", "replace")

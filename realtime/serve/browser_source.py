@@ -25,8 +25,9 @@ class BrowserSource(Closing):
     """An `AudioSource` that one WebSocket feeds, mono.
 
     `hear`, `skip` and `end` are for the thread of the server and never wait; the rest is for the live path.
-    When nothing comes, empty blocks say so after 0.8 s and from then on every 0.2 s. What is late is not
-    lost: the sound goes on with the next sample, unless the page says that some are missing.
+    When nothing comes, empty blocks say so after 0.8 s and from then on every 0.2 s; not before the first
+    sound, which begins the stream. What is late is not lost: the sound goes on with the next sample, unless
+    the page says that some are missing.
 
     Args:
         name: for people.
@@ -107,7 +108,7 @@ class BrowserSource(Closing):
             if self._queue.has_ended:
                 return
             n_quiet += 1
-            if n_quiet >= round(STALL_S / _TICK_S):
+            if end and n_quiet >= round(STALL_S / _TICK_S):
                 yield Block(end, np.zeros((0, 1), np.float32))
 
     def close(self) -> None:

@@ -51,7 +51,7 @@ def run_server(config: LiveConfig, options: ServeOptions) -> None:
         _print_address(server.url, listens_to, is_private=server.is_for_this_machine_only)
         if desk is not None:
             sources = desk.sources(lambda: onlooker.controls.is_quitting)
-            live.run(replace(config, channel=None), sources, onlooker=onlooker, tells_start=True)
+            live.run(config, sources, onlooker=onlooker, tells_start=True)
         elif options.source == MICROPHONE:
             live.listen(config, onlooker=onlooker)
         elif options.source == DEMO:

@@ -77,6 +77,14 @@ class Listener(Protocol):
         """
 
 
+@runtime_checkable
+class Pausing(Protocol):
+    """A sink whose receivers learn of a pause by it alone."""
+
+    def pause(self) -> None:
+        """Somebody has paused the session: nothing is heard until the next step."""
+
+
 def tap_from_sinks(sinks: Sequence[Sink]) -> Callable[[Heard], None]:
     """What lets every `Listener` among the sinks hear."""
     listeners = [sink for sink in sinks if isinstance(sink, Listener)]

@@ -17,7 +17,8 @@ Callback = Callable[[Any], object]
 class Collector:
     """A `Sink` for programs in Python.
 
-    A frame comes before the event that it brings. Notices are logged as warnings.
+    A frame comes before the event that it brings. Notices are logged as warnings. What a callback raises is
+    raised by `take`: the sound that is being heard is heard to its end first.
 
     Args:
         callbacks: pairs of a class and what is called, at once, with every object of that class. The
@@ -31,9 +32,13 @@ class Collector:
         self._callbacks = callbacks
         self._with_frames = with_frames
         self._kept: list[Event | Frame] = []
+        self._error: Exception | None = None
 
     def take(self) -> list[Event | Frame]:
-        """What has come since the last call, oldest first."""
+        """What has come since the last call, oldest first; the first error of a callback instead, if any."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
         taken, self._kept = self._kept, []
         return taken
 
@@ -59,4 +64,7 @@ class Collector:
             self._kept.append(said)
         for kind, callback in tuple(self._callbacks):
             if isinstance(said, kind):
-                callback(said)
+                try:
+                    callback(said)
+                except Exception as error:
+                    self._error = self._error or error

@@ -10,7 +10,7 @@ from engines.errors import ConfigError
 from engines.installing import install_extra
 from realtime.events import Gap, Mark, Report
 from realtime.intake import Heard
-from realtime.pipeline import Step
+from realtime.pipeline import UNHEARD, Step
 from realtime.sinks import arrival_clock
 from realtime.sinks.arrival_clock import ArrivalClock
 from realtime.sinks.base import Status
@@ -116,13 +116,15 @@ class LslSink:
             self._outlet.put(Stamped(step.event.phase.value, self._clock.time_s(step.event.onset_sample)))
 
     def report(self, event: Report) -> None:
-        """See `Sink`. After a gap the two clocks may stand differently: time is found out anew."""
+        """See `Sink`. After sound that never came the two clocks may stand differently: time begins anew."""
         if isinstance(event, Mark) and self._clock.smallest:
             self._outlet.put(Stamped(MARK_MARKER, self._clock.time_s(event.sample)))
         if isinstance(event, Gap):
             if self._clock.smallest:
                 self._outlet.put(Stamped(GAP_MARKER, self._clock.time_s(event.from_sample)))
-            self._clock = ArrivalClock.initial()
+            # Of sound that came too late to be looked at, the time is known.
+            if event.reason != UNHEARD:
+                self._clock = ArrivalClock.initial()
 
     def notice(self, text: str) -> None:
         """Notices are for people."""

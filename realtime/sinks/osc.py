@@ -20,6 +20,7 @@ _LOOPBACK = "127.0.0.1"
 _HIGHEST_PORT = 65535
 
 Update = tuple[tuple[str, float], ...]
+_NOTHING_HEARD: Update = (("phase", 0.0), ("connected", 0.0))
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,12 @@ class OscSender:
         # UnicodeError: a label of the name is empty or too long.
         except (OSError, UnicodeError) as error:
             raise ConfigError(f"osc: there is no host {target.host!r} ({error}); check its name") from error
-        family, kind, protocol, _, address = found[0]
+        # Receivers that know one family mostly know IPv4, and where nobody receives, UDP says nothing.
+        family, kind, protocol, _, address = min(found, key=lambda place: place[0] != socket.AF_INET)
         self._address: tuple[Any, ...] = address
         self._socket = socket.socket(family, kind, protocol)
+        if family == socket.AF_INET:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
 
     def send(self, item: Update) -> None:
         """Send an update, name and value of each.
@@ -107,7 +111,7 @@ class OscSink:
     - `level`: 0 (-80 dB re full scale, or less) to 1 (full scale), as the meter of the display;
     - `rate`: breaths per minute over the last minute, 0 before the first complete breath;
     - `rate_01`: the same over 60, at most 1, for receivers that take no more;
-    - `connected`: 1 while sound comes, 0 when it stalls and after the end.
+    - `connected`: 1 while sound comes; 0, with `phase` 0, when it stalls, in a pause and after the end.
 
     Args:
         outlet: where to; it is left open, so that several sessions can send to it.
@@ -135,7 +139,11 @@ class OscSink:
     def report(self, event: Report) -> None:
         """See `Sink`."""
         if isinstance(event, Health) and event.condition is Condition.STALLED:
-            self._outlet.put((("connected", 0.0 if event.is_beginning else 1.0),))
+            self._outlet.put(_NOTHING_HEARD if event.is_beginning else (("connected", 1.0),))
+
+    def pause(self) -> None:
+        """See `Pausing`."""
+        self._outlet.put(_NOTHING_HEARD)
 
     def notice(self, text: str) -> None:
         """Notices are for people."""
@@ -146,7 +154,7 @@ class OscSink:
 
     def close(self) -> None:
         """Say that nothing more comes."""
-        self._outlet.put((("phase", 0.0), ("connected", 0.0)))
+        self._outlet.put(_NOTHING_HEARD)
 
 
 def _message_builder() -> Callable[[str, float], bytes]:

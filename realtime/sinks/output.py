@@ -36,8 +36,9 @@ class LineOutput:
 
     Args:
         target: path of the file, or `-` for standard output.
-        is_patient: whether a reader of standard output is waited for. Otherwise, for sound that does not wait
-            either, a line is left out, and counted, while the pipe is full of what the reader has not read.
+        is_patient: whether the reader of a pipe, such as standard output, is waited for. Otherwise, for sound
+            that does not wait either, a line is left out, and counted, while the pipe is full of what the
+            reader has not read.
 
     Raises:
         ConfigError: `target` can be no path; see `path_from_text`.
@@ -48,7 +49,7 @@ class LineOutput:
         self.is_standard = target == STANDARD_OUTPUT
         self.n_left_out = 0
         self._n_told = 0
-        self._is_patient = is_patient or not self.is_standard
+        self._is_patient = is_patient
         self.name = "standard output" if self.is_standard else target
         self._has_failed = False
         self._file: BinaryIO
@@ -107,7 +108,7 @@ class LineOutput:
                 raise _error(self.name, error, "its end may be missing") from error
 
     def _has_room(self) -> bool:
-        """Whether a line can be written without waiting; Linux says so of a pipe with room for 4096 bytes."""
+        """Whether a line can be written without waiting: to a file always, to a pipe if 4096 bytes fit in."""
         try:
             return bool(select.select([], [self._file], [], 0)[1])
         except (OSError, ValueError):

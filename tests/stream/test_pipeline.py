@@ -134,7 +134,8 @@ def test_a_live_source_that_is_ahead_skips_to_the_newest_window(engine, pack, br
     assert pipeline.skipped_windows == 3 * 9
 
 
-def test_sound_that_no_window_looked_at_is_a_gap(engine, pack, breathing):
+@pytest.mark.parametrize("hop_s", [0.1, 1.0])
+def test_sound_that_no_window_looked_at_is_a_gap(engine, pack, breathing, hop_s):
     """As after Ctrl-Z, when the sound of the time between comes at once."""
     told = []
 
@@ -147,7 +148,8 @@ def test_sound_that_no_window_looked_at_is_a_gap(engine, pack, breathing):
 
     ears = Ears(notice=lambda text: None, close=lambda: None)
     source = LiveArray(breathing, RATE_HZ)
-    session = Session(source, Pipeline(source, engine, pack.manifest, PipelineSettings()), [ears])
+    pipeline = Pipeline(source, engine, pack.manifest, PipelineSettings(hop_s))
+    session = Session(source, pipeline, [ears])
     for start, end in ((0, 2), (2, 3), (3, 11), (11, 12)):
         session.hear(Block(start * RATE_HZ, breathing[start * RATE_HZ : end * RATE_HZ, None]))
     session.finish()

@@ -270,6 +270,23 @@ def test_what_a_callback_raises_reaches_the_caller(detector, recording):
     end()
 
 
+def test_what_a_callback_raises_costs_no_sound(detector, breathing):
+    whole = detector.stream(16_000).push(breathing)
+    stream = detector.stream(16_000)
+    n_called = []
+
+    def fail(event):
+        n_called.append(event)
+        raise LookupError(event.phase)
+
+    end = detector.on(PhaseEvent, fail)
+    with pytest.raises(LookupError):
+        stream.push(breathing[:-1_600])
+    end()
+    assert len(n_called) > 1
+    assert stream.push(breathing[-1_600:]) == whole
+
+
 def test_an_asynchronous_loop_gets_the_same_and_others_run_meanwhile(detector, recording):
     async def hear():
         ticks = 0
@@ -417,7 +434,7 @@ def test_a_recording_that_is_cut_off_is_a_warning(detector, recording, tmp_path,
         ({"engine": "tpu"}, ConfigError, "engine must be one of auto"),
         ({"settings": {"presence.gate_dbfz": -50}}, ConfigError, "did you mean"),
         ({"pack": "nowhere"}, PackError, "no model pack at nowhere"),
-        ({"pack": None}, ConfigError, "pack must be a folder"),
+        ({"pack": 7}, ConfigError, "pack must be a folder"),
         ({"settings": ["hop_s"]}, ConfigError, "settings must be a dictionary"),
         ({"config_file": "nowhere.toml"}, ConfigError, "nowhere.toml cannot be read"),
     ],
@@ -430,6 +447,9 @@ def test_a_detector_that_cannot_be_says_why(arguments, error, words, tiny_pack):
 def test_a_file_or_a_rate_that_cannot_be_says_why(detector, tiny_pack, recording):
     with pytest.raises(AudioFileError, match=r"no file none\.wav"):
         detector.file("none.wav")
+    for no_path in (None, b"night.wav", "night\0.wav"):
+        with pytest.raises(ConfigError):
+            detector.file(no_path)
     with pytest.raises(RateUnsupportedError):
         detector.stream(1_000)
     with pytest.raises(ConfigError, match="impossible"):
@@ -447,6 +467,11 @@ def test_neither_variables_nor_the_users_file_change_a_program(tiny_pack, clean_
     file = clean_environment / "breath" / "breath.toml"
     with Detector(pack=tiny_pack, config_file=file, settings={"channel": 0}) as detector:
         assert (detector.config.hop_s, detector.config.channel) == (0.7, 0)
+    file.write_text('pack = "nowhere"\nengine = "tensorrt"\n')
+    with pytest.raises(PackError, match="nowhere"):
+        Detector(config_file=file)
+    with Detector(pack=tiny_pack, engine="auto", config_file=file) as detector:
+        assert (detector.config.pack, detector.config.engine) == (str(tiny_pack), "auto")
 
 
 def test_events_are_plain_facts(detector, recording):

@@ -194,6 +194,25 @@ def test_a_gap_ends_a_pause_and_the_next_is_counted_from_its_end():
     )  # fmt: skip
 
 
+def test_a_gap_without_room_for_a_breath_ends_no_pause_but_breaks_the_breath():
+    gap = Gap(at(14), at(14.02), "this machine was too busy")
+    assert rows((IN, 0), (NONE, 2), frame(13), gap, frame(25), (IN, 30)) == (
+        Apnoea(True, at(2), at(13)), Apnoea(False, at(2), at(30)),
+    )  # fmt: skip
+    assert rows((IN, 0), (OUT, 2), Gap(at(3), at(3.02), "x"), (IN, 6)) == ()
+
+
+@pytest.mark.parametrize("between", [[], [(NONE, 3.0)]])
+def test_an_exhalation_that_was_taken_back_never_was(between):
+    (breath,) = rows((IN, 2), (OUT, 3), *between, (IN, 3.0), (OUT, 4), (IN, 7))
+    assert (breath.inhale_onset_sample, breath.inhale_s, breath.exhale_s) == (at(2), 2.0, 3.0)
+
+
+def test_after_a_long_pause_an_exhalation_that_was_taken_back_helps_nothing():
+    (breath,) = rows((IN, 2), (OUT, 3), (NONE, 3), (IN, 4.5), (OUT, 5), (IN, 7))
+    assert breath.inhale_onset_sample == at(4.5)
+
+
 def test_a_pause_never_includes_a_gap():
     begins, ends = rows((IN, 0), Gap(at(3), at(20), "x"), (NONE, 2.9), frame(29.9), frame(30), (OUT, 31))
     assert begins == Apnoea(True, at(20), at(30))

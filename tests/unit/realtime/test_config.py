@@ -130,7 +130,7 @@ def test_switches_are_read_from_text(text, is_on):
 def test_what_is_printed_can_be_read_back(toml):
     given = {
         "hop_s": Given(0.25, "--hop"),
-        "device": Given('a "quoted" [name]', "--device"),
+        "device": Given('a "quoted" [name]\x7f\t', "--device"),
         "decision.margin": Given(0.4, "--set"),
         "decision.lengths.memory": Given(0.0, "--set"),
         "decision.lengths.prior_breaths": Given(7.5, "--set"),
@@ -144,6 +144,11 @@ def test_what_is_printed_can_be_read_back(toml):
     assert read["display"] is False
     assert (read["decision"]["margin"], read["decision"]["lengths"]["memory"]) == (0.4, 0.0)
     assert resolve({}, toml(text), {}).config == before.config
+
+
+def test_a_name_that_is_no_text_is_printed_as_well_as_it_can_be():
+    text = text_from_resolved(resolve({"events": Given("\udcff.jsonl", "--events")}, environment={}))
+    assert tomllib.loads(text)["events"] == "?.jsonl"
 
 
 def test_every_setting_is_printed():

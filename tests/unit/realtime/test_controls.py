@@ -165,3 +165,34 @@ def test_where_standard_input_is_no_terminal_no_keys_are_read(monkeypatch, tmp_p
         assert Keys.of_standard_input(lambda key: None) is None
     monkeypatch.setattr("sys.stdin", None)
     assert Keys.of_standard_input(lambda key: None) is None
+
+
+def test_a_signal_that_ends_a_pause_does_not_swallow_its_gap(engine, pack):
+    def end():
+        raise SystemExit(143)
+
+    controls, notebook = Controls(), Notebook()
+    source = Scripted(8.0, {4: controls.toggle_pause, 8: end}, is_live=True)
+    pipeline = Pipeline(source, engine, pack.manifest, PipelineSettings(hop_s=BLOCK_S))
+    with pytest.raises(SystemExit):
+        Session(source, pipeline, [notebook], controls=controls).run()
+    assert notebook.reports == [Gap(2 * RATE_HZ, 4 * RATE_HZ, "paused")]
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_sinks_learn_of_a_pause_once(engine, pack, is_live):
+    class Receiver(Notebook):
+        def pause(self):
+            self.ends.append("pause")
+
+    def pause():
+        controls.toggle_pause()
+        if not is_live:
+            threading.Timer(0.2, controls.toggle_pause).start()
+
+    controls, receiver = Controls(), Receiver()
+    source = Scripted(4.0, {4: pause, 6: controls.toggle_pause if is_live else lambda: None}, is_live=is_live)
+    pipeline = Pipeline(source, engine, pack.manifest, PipelineSettings(hop_s=BLOCK_S))
+    Session(source, pipeline, [receiver], controls=controls).run()
+    assert receiver.ends[:4] == [RATE_HZ, round(1.5 * RATE_HZ), 2 * RATE_HZ, "pause"]
+    assert receiver.ends.count("pause") == 1

@@ -194,6 +194,30 @@ def test_a_reader_that_leaves_ends_it_quietly():
     process.stderr.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the size of a pipe is set as on Linux")
+def test_a_named_pipe_that_nobody_reads_holds_nothing_up(tmp_path):
+    pipe, events = tmp_path / "pipe", tmp_path / "events.jsonl"
+    os.mkfifo(pipe)
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "realtime.cli", "demo", "--seconds", "4", "--hop", "0.01"),
+            *("--no-display", "--frames", pipe, "--events", events),
+        ],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    import fcntl
+
+    # Opened, and never read: room for less than the rows of 4 s.
+    reader = os.open(pipe, os.O_RDONLY)
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
+    _, err = process.communicate(timeout=120)
+    os.close(reader)
+    assert process.returncode == 0
+    assert f"{pipe}: 1 line left out so far, because its reader is too slow".encode() in err
+
+
 @POSIX
 @pytest.mark.parametrize("what", ["--frames", None])
 def test_a_reader_that_is_stuck_holds_nothing_up(tmp_path, what):

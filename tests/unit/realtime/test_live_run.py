@@ -2,10 +2,12 @@
 
 import gc
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from engines.errors import ConfigError, OutputError, PackError
 from realtime import Detector, live
@@ -107,3 +109,41 @@ def test_what_was_heard_live_is_never_overwritten(tiny_pack, tmp_path, outlet):
     # A recording can be heard again.
     hear()
     assert target.read_text() != "a participant"
+
+
+def test_no_recording_takes_the_place_of_what_a_microphone_brought(tiny_pack, tmp_path):
+    target = tmp_path / "night.jsonl"
+    config = LiveConfig(pack=str(tiny_pack), display=False, n_threads=1, events=str(target))
+
+    def hear(**more):
+        live.run(config, iter([ArraySource(np.zeros(20_000, np.float32), 16_000)]), **more)
+
+    hear(tells_start=True)
+    kept = target.read_text()
+    assert kept.startswith('{"event":"start"')
+    with pytest.raises(ConfigError, match=r"events: .*jsonl is there already"):
+        hear()
+    assert target.read_text() == kept
+    for other in ("", '{"event":"phase"}\n', "no JSON\n"):
+        target.write_text(other)
+        hear()
+        assert target.read_text() == ""
+
+
+def test_a_channel_that_was_chosen_for_a_microphone_does_not_matter_where_there_is_one(tiny_pack, tmp_path):
+    frames = tmp_path / "frames.csv"
+    config = LiveConfig(
+        pack=str(tiny_pack), display=False, n_threads=1, channel=1, seconds=1.5, pace=0.0, frames=str(frames)
+    )
+    live.demo(config)
+    of_demo = frames.read_text()
+    assert len(of_demo.splitlines()) == 7
+    mono, stereo = tmp_path / "mono.wav", tmp_path / "stereo.wav"
+    sound = np.zeros(24_000, np.float32)
+    soundfile.write(mono, sound, 16_000)
+    soundfile.write(stereo, np.stack([sound, sound, sound], 1), 16_000)
+    live.replay(config, [str(mono), str(stereo)])
+    with pytest.raises(ConfigError, match=r"there is no channel 1: .*mono\.wav has 1 channel"):
+        live.replay(config, [str(mono)], is_channel_asked_for=True)
+    with pytest.raises(ConfigError, match=r"there is no channel 3: .*stereo\.wav has 3 channels"):
+        live.replay(replace(config, channel=3), [str(stereo)])

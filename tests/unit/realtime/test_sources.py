@@ -1,6 +1,8 @@
 """Arrays and recordings as sources: every sample once, in order, whatever the file or the block size."""
 
+import threading
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -269,3 +271,32 @@ def test_a_channel_that_is_not_there_is_refused_with_how_many_there_are(channel:
 
 def test_a_block_knows_its_end() -> None:
     assert Block(30, noise(12, 2)).end == 42
+
+
+def test_a_file_that_is_closed_while_it_is_read_waits_for_the_reader(tmp_path: Path) -> None:
+    path = tmp_path / "sound.wav"
+    soundfile.write(path, np.zeros(48_000, np.float32), 16_000)
+    source = FileSource(path)
+    is_reading, may_go_on = threading.Event(), threading.Event()
+    read = source._file.read
+
+    def slow(out: NDArray[np.float32]) -> NDArray[np.float32]:
+        is_reading.set()
+        assert may_go_on.wait(10)
+        assert not source._file.closed
+        return cast(NDArray[np.float32], read(out=out))
+
+    source._file.read = slow
+    heard: list[Block] = []
+    reader = threading.Thread(target=lambda: heard.extend(source.blocks()))
+    reader.start()
+    assert is_reading.wait(10)
+    closer = threading.Thread(target=source.close)
+    closer.start()
+    may_go_on.set()
+    reader.join(10)
+    closer.join(10)
+    assert not reader.is_alive()
+    assert not closer.is_alive()
+    assert source._file.closed
+    assert source.take_notices() == []

@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import json
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -344,8 +345,9 @@ def test_a_browsers_sound_is_heard_in_order_with_its_gap():
 
 def test_a_browser_that_falls_silent_is_noticed():
     source = BrowserSource("page", 48000)
-    source.hear(np.array([0.25, np.nan], "<f4").tobytes())
     blocks = source.blocks()
+    # The stream begins with the first sound, however late that comes.
+    threading.Timer(1.5, source.hear, [np.array([0.25, np.nan], "<f4").tobytes()]).start()
     np.testing.assert_array_equal(next(blocks).samples, np.array([[0.25], [0]], np.float32))
     quiet = next(blocks)
     assert (quiet.start, quiet.samples.shape) == (2, (0, 1))
