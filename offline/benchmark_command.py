@@ -115,9 +115,11 @@ def run(
 
     from engines.pack import load_pack
     from offline.benchmark import run_benchmark
-    from offline.output import STANDARD_OUTPUT, open_output, text_from_json
+    from offline.output import STANDARD_OUTPUT, check_replaceable, open_output, text_from_json
 
     loaded = load_pack(pack)
+    for target in filter(None, (json_path, plot_path)):
+        check_replaceable(target)
     with ExitStack() as outputs:
         # Opened before anything is measured: a path that cannot be written is said at once.
         text = outputs.enter_context(open_output(json_path)) if json_path is not None else None

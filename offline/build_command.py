@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from engines.errors import ConfigError, EngineMissingError
-from offline.cli_options import FOLDER, need_workshop, pack_option, read_clips
+from offline.cli_options import FOLDER, need_workshop, pack_option, read_clips, skip_bad_option
 
 if TYPE_CHECKING:
     from engines.engine_cache import Precision
@@ -39,6 +39,7 @@ _PRECISIONS = ("fp32", "fp16", "int8")
 @click.option("--out", type=FOLDER, help="Folder for engines; see below.")
 @click.option("--data", type=FOLDER, help="Labelled clips for the parity gate, besides the edge cases.")
 @click.option("--streams", type=FOLDER, help="Labelled streams for it, as compose writes them.")
+@skip_bad_option
 @click.option("--rebuild", is_flag=True, help="Build an engine of TensorRT also if there is a whole one.")
 def build(
     pack: str,
@@ -49,6 +50,7 @@ def build(
     data: Path | None,
     streams: Path | None,
     rebuild: bool,
+    skip_bad: bool,
 ) -> None:
     """Build a pack's features and networks for an engine, and hold them to float32.
 
@@ -81,9 +83,9 @@ def build(
     if is_on_cpu:
         if rebuild:
             raise ConfigError(f"--rebuild is for engines of TensorRT; {engine} needs none. Leave it out")
-        _build_on_cpu(loaded, engine, precision, out, data, streams)
+        _build_on_cpu(loaded, engine, precision, out, data, streams, skip_bad)
         return
-    windows = _windows(data, streams)
+    windows = _windows(data, streams, skip_bad)
     with _phases() as progress:
         built = build_engine(
             loaded,
@@ -115,11 +117,12 @@ def _build_on_cpu(
     out: Path | None,
     data: Path | None,
     streams: Path | None,
+    skip_bad: bool,
 ) -> None:
     from offline.build_cpu import build_on_cpu, check_precision
 
     check_precision(pack, engine, precision)
-    windows = _windows(data, streams)
+    windows = _windows(data, streams, skip_bad)
     with _phases() as progress:
         built = build_on_cpu(pack, engine, windows, root=out, progress=partial(progress, "parity"))
     if built.path is None:
@@ -132,12 +135,12 @@ def _build_on_cpu(
         _say_how_it_is_found(out)
 
 
-def _windows(data: Path | None, streams: Path | None) -> "Windows":
+def _windows(data: Path | None, streams: Path | None, skip_bad: bool) -> "Windows":
     from offline.probes import gate_windows
     from offline.stream_files import find_streams
 
     return gate_windows(
-        None if data is None else read_clips(data, skip_bad=False),
+        None if data is None else read_clips(data, skip_bad),
         () if streams is None else find_streams(streams),
     )
 

@@ -162,7 +162,8 @@ def train(
 @click.option("--data", type=FOLDER, help="Clips to verify the graphs on, besides the edge cases.")
 @click.option("--out", type=FOLDER, help="Write a pack here, instead of into the pack itself.")
 @click.option("--graphs-only", is_flag=True, help="Leave the weights out, as in a shipped pack; needs --out.")
-def export(pack: str, data: Path | None, out: Path | None, graphs_only: bool) -> None:
+@skip_bad_option
+def export(pack: str, data: Path | None, out: Path | None, graphs_only: bool, skip_bad: bool) -> None:
     """Write a pack's ONNX graphs, verified against torch.
 
     A pack without weights, such as a shipped one, gives float graphs with the weights of its INT8 graphs, for
@@ -173,7 +174,7 @@ def export(pack: str, data: Path | None, out: Path | None, graphs_only: bool) ->
     from offline.export import export_pack
 
     loaded = load_pack(pack)
-    clips = None if data is None else read_clips(data, skip_bad=False)
+    clips = None if data is None else read_clips(data, skip_bad)
     exported = export_pack(loaded, clips, out=out, keep_weights=not graphs_only)
     click.echo(f"graphs in {exported.path}")
     if not loaded.has_weights:
@@ -188,7 +189,8 @@ def export(pack: str, data: Path | None, out: Path | None, graphs_only: bool) ->
 @click.option("--negatives", type=FOLDER, help="Calibrate on live windows, with these sounds, not on clips.")
 @click.option("--out", required=True, type=FOLDER, help="Folder of the pack that is written.")
 @seed_option("Seed of the choice of the calibration clips.")
-def quantise(pack: str, data: Path, negatives: Path | None, out: Path, seed: int) -> None:
+@skip_bad_option
+def quantise(pack: str, data: Path, negatives: Path | None, out: Path, seed: int, skip_bad: bool) -> None:
     """Make a pack of INT8 graphs, fast on a CPU; refused if it costs accuracy.
 
     Calibrated on sound of the days the pack was trained on, judged on clips of its validation days.
@@ -198,7 +200,7 @@ def quantise(pack: str, data: Path, negatives: Path | None, out: Path, seed: int
     from offline.quantise import quantise_pack
 
     quantised = quantise_pack(
-        load_pack(pack), read_clips(data, skip_bad=False), out, negatives=negatives, seed=seed
+        load_pack(pack), read_clips(data, skip_bad), out, negatives=negatives, seed=seed
     )
     for name, figures in quantised.manifest.metrics["int8_against_float"].items():
         click.echo(f"{name}: {figures}")

@@ -1,5 +1,6 @@
 """`breath-offline evaluate --data`: from the flags to the figures."""
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,7 +11,7 @@ from engines.pack import Pack
 from offline.clips import ClipSet
 from offline.evaluate import Evaluation
 from offline.evaluate import evaluate as evaluate_clips
-from offline.evaluation_output import hand_out, warn_of_seen_days
+from offline.evaluation_output import hand_out, warn
 from offline.predict import Progress
 from realtime.engine import open_engine
 
@@ -52,6 +53,7 @@ def run(
         write_report=report_in,
         print_figures=lambda: _print(result),
     )
+    warn(result.warning)
 
 
 def _print(result: Evaluation) -> None:
@@ -75,7 +77,7 @@ def _print(result: Evaluation) -> None:
         for key in columns:
             value: float = getattr(score.metrics, key)
             low, high = score.intervals[key]
-            cells.append(f"{value:.3f}\n" + f"{low:.2f}-{high:.2f}".replace("0.", "."))
+            interval = "" if math.isnan(low) else f"{low:.2f}-{high:.2f}".replace("0.", ".")
+            cells.append(("-" if math.isnan(value) else f"{value:.3f}") + f"\n{interval}")
         table.add_row(name, *cells)
     Console().print(table)
-    warn_of_seen_days(signature.n_seen_days)

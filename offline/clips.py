@@ -8,17 +8,20 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.contract import LABEL_EXHALE, LABEL_INHALE
+from engines.contract import LABEL_EXHALE, LABEL_INHALE, RATE_HZ
 from engines.errors import AudioFileError, LabelsError
 from offline.naming import parse_name
-from offline.sound import SOUND_SUFFIXES, read_clip, sound_checksum
+from offline.sound import SOUND_SUFFIXES, checksum_and_length, read_clip
 from offline.table import Row, find_table, read_durations, read_rows
+from realtime.clock import seconds_from_samples
 
 __all__ = ["Clip", "ClipSet", "read_clip"]
 
 _SOUND_FOLDERS = ("train", "audio", "clips", ".")
 _DURATIONS = "true_durations.csv"
 _SHOWN_PROBLEMS = 10
+# By so much a length in a table may be rounded up.
+_ROUNDING_SAMPLES = RATE_HZ // 100
 _LABELS = {
     **dict.fromkeys(("e", "exhale", "1"), LABEL_EXHALE),
     **dict.fromkeys(("i", "inhale", "0"), LABEL_INHALE),
@@ -178,11 +181,15 @@ class _SoundFiles:
         inner = PurePosixPath(name)
         if inner.is_absolute() or ".." in inner.parts:
             raise LabelsError(f"{name!r} leads out of the folder; give names inside {self._root}")
-        if len(inner.parts) > 1 and (self._root / inner).is_file():
-            return self._root / inner
-        stem = _without_suffix(inner.name)
-        parsed = parse_name(stem)
-        paths = self._by_stem.get(stem) or (self._by_stem.get(parsed.file_stem) if parsed else None) or []
+        if len(inner.parts) > 1:
+            # A name with its folder is that of one file: another folder may hold another sound of this name.
+            suffixes = ("", *SOUND_SUFFIXES)
+            paths = [self._root / inner.with_name(inner.name + suffix) for suffix in suffixes]
+            paths = [path for path in paths if path.is_file()]
+        else:
+            stem = _without_suffix(inner.name)
+            parsed = parse_name(stem)
+            paths = self._by_stem.get(stem) or (self._by_stem.get(parsed.file_stem) if parsed else None) or []
         if not paths:
             raise LabelsError(f"no sound file for {name!r}")
         return next((path for path in paths if path.name == inner.name), paths[0])
@@ -202,13 +209,18 @@ def _clip_from_row(row: Row, files: _SoundFiles, durations: _Durations, root: Pa
     if not day:
         raise LabelsError(f"{row.name} names no day (steth_<day>_...); add a column `day`")
     path = files.find(row.name)
+    checksum, n_samples = checksum_and_length(path)
+    natural = durations.of(path.relative_to(root))
+    if natural is not None and natural > n_samples + _ROUNDING_SAMPLES:
+        natural_s, length_s = map(seconds_from_samples, (natural, n_samples))
+        raise LabelsError(f"{row.name} lasts {length_s:.2f} s, but {natural_s:.2f} s by {_DURATIONS}")
     return Clip(
         path=path,
         label=label,
         recording=parsed.recording if parsed else stem,
         day=day,
-        natural_samples=durations.of(path.relative_to(root)),
-        checksum=sound_checksum(path),
+        natural_samples=natural,
+        checksum=checksum,
     )
 
 

@@ -2,10 +2,8 @@
 
 import csv
 import io
-import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +12,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from engines.contract import RATE_HZ, WINDOW_SAMPLES
-from engines.errors import LabelsError, OutputError
+from engines.errors import LabelsError
 from offline.cut_recordings import Recording
+from offline.labels_beside import MOST_BEYOND_SAMPLES
+from offline.output import filled_at_once
 from realtime.channels import mono_from_samples
 from realtime.clock import seconds_from_samples
 from realtime.events import Phase
@@ -26,12 +26,9 @@ from realtime.resample import Resampler
 SHORTEST_SAMPLES = RATE_HZ // 10
 
 # The table comes last: a folder without it is no clip set.
-_SOUNDS, _DURATIONS, _TABLE = _PARTS = ("audio", "true_durations.csv", "train.csv")
-_PARTIAL = ".cut.partial"
+_SOUNDS, _DURATIONS, _TABLE = "audio", "true_durations.csv", "train.csv"
 _BLOCK_SAMPLES = 65_536
 _FULL_SCALE = 32_768
-# A recorder that was killed may have labelled sound of which the header does not tell yet.
-_MOST_BEYOND_SAMPLES = RATE_HZ
 
 
 @dataclass(frozen=True)
@@ -77,8 +74,8 @@ def cut(
     rows: list[tuple[str, str, str]] = []
     durations: list[tuple[str, str]] = []
     n_by_day: dict[str, Counter[Phase]] = {}
-    n_done, n_all = 0, sum(len(recording.phases) for recording in recordings)
-    with _filled_at_once(out) as folder:
+    n_done, n_all = 0, sum(len(recording.labels.phases) for recording in recordings)
+    with filled_at_once(out, last=_TABLE) as folder:
         (folder / _SOUNDS).mkdir()
         for recording in recordings:
             for interval, sound in _sounds_of_phases(recording, notices):
@@ -101,7 +98,7 @@ def _sounds_of_phases(
     recording: Recording, notices: list[str]
 ) -> Iterator[tuple[PhaseInterval, NDArray[np.float32]]]:
     """Every phase with its first second, or with what there is of it: (n,) float32 at 16 kHz."""
-    waiting = deque(recording.phases)
+    waiting = deque(recording.labels.phases)
     held, held_from = np.zeros(0, np.float32), 0
     for piece in _pieces(recording.sound, notices):
         held = np.concatenate([held, piece])
@@ -113,10 +110,10 @@ def _sounds_of_phases(
             n_past = min(n_past, max(0, waiting[0].start_sample - held_from))
         held, held_from = held[n_past:], held_from + n_past
     end = held_from + len(held)
-    if recording.phases and recording.phases[-1].end_sample > end + _MOST_BEYOND_SAMPLES:
-        labels_s, sound_s = map(seconds_from_samples, (recording.phases[-1].end_sample, end))
+    if recording.labels.phases and recording.labels.phases[-1].end_sample > end + MOST_BEYOND_SAMPLES:
+        labels_s, sound_s = map(seconds_from_samples, (recording.labels.phases[-1].end_sample, end))
         raise LabelsError(
-            f"{recording.labels} goes on to {labels_s:.2f} s, but {recording.sound.name} ends at "
+            f"{recording.labels.file} goes on to {labels_s:.2f} s, but {recording.sound.name} ends at "
             f"{sound_s:.2f} s; mend the labels, or bring the whole sound that they belong to"
         )
     for interval in waiting:
@@ -150,28 +147,3 @@ def _wav_of_a_second(sound: NDArray[np.float32]) -> bytes:
 def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as text:
         csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-
-
-@contextmanager
-def _filled_at_once(out: Path) -> Iterator[Path]:
-    """A folder in `out` whose parts are moved into `out` when the block ends without an error."""
-    folder = out / _PARTIAL
-    is_new = not out.exists()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if strangers := sorted(path.name for path in out.iterdir() if path != folder):
-            raise OutputError(f"{out} holds {strangers[0]} already; give --out a new folder, or an empty one")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        try:
-            yield folder
-            for part in _PARTS:
-                (folder / part).rename(out / part)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            if is_new:
-                # It goes only if it is empty.
-                with suppress(OSError):
-                    out.rmdir()
-    except OSError as error:
-        raise OutputError(f"cannot write into {out}: {error.strerror or error}") from error

@@ -75,8 +75,10 @@ def _notes(recordings: "Sequence[Recording]", unlabelled: Sequence[Path], clips:
     notes = list(clips.notices)
     if unlabelled:
         notes.append(f"passed over for want of labels: {_named(unlabelled)}")
-    if disputed := [recording.labels for recording in recordings if recording.is_disputed]:
+    if disputed := [one.labels.file for one in recordings if one.labels.is_disputed]:
         notes.append(f"labels of the .txt, not of the .csv that differs: {_named(disputed)}")
+    if noted := [one.labels.file for one in recordings if one.labels.has_notes_beside]:
+        notes.append(f"labels of the .csv, as the .txt holds none: {_named(noted)}")
     if undated := [recording.sound for recording in recordings if not recording.is_dated]:
         notes.append(f"day taken from the time of the file, for want of a date: {_named(undated)}")
     if clips.n_short:

@@ -12,7 +12,7 @@ import soundfile
 
 from engines.errors import AudioFileError, LabelsError
 from offline.clips import lines_of
-from offline.labels_beside import labels_beside, names_of_labels
+from offline.labels_beside import Labels, labels_beside, names_of_labels
 from offline.sound import SOUND_SUFFIXES
 from realtime.clock import seconds_from_samples
 from realtime.files import FileSource
@@ -32,21 +32,17 @@ class Recording:
 
     Attributes:
         sound: the file.
-        labels: the file whose labels are used.
-        phases: what it says, in the order of time.
+        labels: of it.
         day: what must stay on one side of a split.
         name: what the names of its clips begin with; no other recording has it.
         is_dated: False if nothing but the time of the file tells the day.
-        is_disputed: whether the labels of the other form are different ones.
     """
 
     sound: Path
-    labels: Path
-    phases: tuple[PhaseInterval, ...]
+    labels: Labels
     day: str
     name: str
     is_dated: bool
-    is_disputed: bool
 
 
 class _Sidecar(msgspec.Struct):
@@ -87,26 +83,25 @@ def find_recordings(
     owners: dict[Path, Path] = {}
     for sound in sounds.values():
         try:
-            chosen = labels_beside(sound, form)
-            if chosen is None:
+            labels = labels_beside(sound, form)
+            if labels is None:
                 if sound in places:
                     raise LabelsError(f"{sound} has no labels beside it: {names_of_labels(form)}")
                 unlabelled.append(sound)
                 continue
-            labels, phases, is_disputed = chosen
-            other = owners.setdefault(labels, sound)
+            other = owners.setdefault(labels.file, sound)
             if other != sound:
-                raise LabelsError(f"{labels} lies beside {other.name} and {sound.name}; name one of the two")
+                raise LabelsError(
+                    f"{labels.file} lies beside {other.name} and {sound.name}; name one of the two"
+                )
             given = sound.parent.resolve().name if is_by_folder else day
-            own_day, is_dated = _day_of(sound, phases)
+            own_day, is_dated = _day_of(sound, labels.phases)
         except LabelsError as error:
             problems.append(str(error))
             continue
         name = _name_for(sound, names)
         names.add(name.casefold())
-        recordings.append(
-            Recording(sound, labels, phases, given or own_day, name, is_dated or bool(given), is_disputed)
-        )
+        recordings.append(Recording(sound, labels, given or own_day, name, is_dated or bool(given)))
     if problems:
         raise LabelsError(
             problems[0] if len(problems) == 1 else f"{len(problems)} problems:{lines_of(problems)}"

@@ -75,6 +75,16 @@ class Score:
     intervals: dict[str, Interval]
 
 
+def words_of_seen_days(n_seen_days: int) -> str:
+    """What it means that the pack knows so many of the days; empty if it knows none."""
+    if not n_seen_days:
+        return ""
+    return (
+        f"{n_seen_days} of these days were used to train or tune this pack: the figures say little about new "
+        "recordings"
+    )
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The result of `evaluate`.
@@ -92,6 +102,11 @@ class Evaluation:
     labels: NDArray[np.int64]
     days: NDArray[np.str_]
     probs: dict[str, NDArray[np.float64]]
+
+    @property
+    def warning(self) -> str:
+        """What may make the figures worthless, for people; empty: nothing that is known of."""
+        return words_of_seen_days(self.signature.n_seen_days)
 
     @property
     def accuracy_by_day(self) -> dict[str, tuple[int, int]]:

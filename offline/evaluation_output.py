@@ -38,11 +38,7 @@ def hand_out(
         click.echo(f"report: {write_report(report)}", err=True)
 
 
-def warn_of_seen_days(n_seen_days: int) -> None:
-    """Say on standard error that figures are of days that the pack knows, if they are."""
-    if n_seen_days:
-        click.echo(
-            f"warning: {n_seen_days} of these days were used to train or tune this pack: "
-            "the figures say little about new recordings",
-            err=True,
-        )
+def warn(text: str) -> None:
+    """Say on standard error what may make figures worthless, if anything."""
+    if text:
+        click.echo(f"warning: {text}", err=True)

@@ -1,19 +1,41 @@
 """Which labels of a recording count, of the two files that may lie beside it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
+from engines.contract import RATE_HZ
 from engines.errors import LabelsError
 from realtime.labels import PhaseInterval, are_labels, read_labels
 
 # Some file systems count in steps of 2 s, and copying gives files their times one after the other.
 _SAME_TIME_S = 2.0
+MOST_BEYOND_SAMPLES = RATE_HZ
+"""A recorder that was killed may have labelled so much of which its sound does not tell yet, at 16 kHz."""
 
 
-def labels_beside(sound: Path, form: str = "auto") -> tuple[Path, tuple[PhaseInterval, ...], bool] | None:
-    """The labels to use: their file, the phases, and whether the other file says something else.
+@dataclass(frozen=True)
+class Labels:
+    """The labels of a recording.
+
+    Attributes:
+        file: which holds them.
+        phases: in the order of time.
+        is_disputed: whether the file of the other form says something else.
+        has_notes_beside: whether there is a .txt too, which holds no labels.
+    """
+
+    file: Path
+    phases: tuple[PhaseInterval, ...]
+    is_disputed: bool = False
+    has_notes_beside: bool = False
+
+
+def labels_beside(sound: Path, form: str = "auto") -> Labels | None:
+    """The labels to use.
 
     Labels are NAME.txt (Audacity) or NAME.csv beside the sound NAME. Where there are both, the .txt counts,
     for that is the one that people correct; but if they differ and the .csv is the newer, only they can know.
+    A .txt whose first line is no label holds somebody's notes.
 
     Args:
         sound: the recording.
@@ -26,19 +48,21 @@ def labels_beside(sound: Path, form: str = "auto") -> tuple[Path, tuple[PhaseInt
         LabelsError: labels are wrong, or nobody can tell which count.
     """
     text, table = sound.with_suffix(".txt"), sound.with_suffix(".csv")
-    there = [path for path in (text, table) if path.is_file() and form in ("auto", path.suffix[1:])]
+    has_notes = form == "auto" and text.is_file() and text.stat().st_size > 0 and not are_labels(text)
+    forms = ("csv",) if has_notes else ("txt", "csv") if form == "auto" else (form,)
+    there = [path for path in (text, table) if path.is_file() and path.suffix[1:] in forms]
     if not there:
         return None
     phases = read_labels(there[0])
     is_table_of_phases = len(there) == 2 and are_labels(table)
     if len(there) == 1 or (is_table_of_phases and read_labels(table) == phases):
-        return there[0], phases, False
+        return Labels(there[0], phases, has_notes_beside=has_notes)
     if is_table_of_phases and table.stat().st_mtime > text.stat().st_mtime + _SAME_TIME_S:
         raise LabelsError(
             f"{table} differs from {text.name} and is the newer; remove the wrong one, "
             "or say to breath-offline cut which is right: --labels csv or txt"
         )
-    return text, phases, True
+    return Labels(text, phases, is_disputed=True)
 
 
 def names_of_labels(form: str = "auto") -> str:

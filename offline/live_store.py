@@ -28,7 +28,8 @@ from offline.precompute import stack_extract
 from offline.store import reserve_array, write_atomically
 from offline.workers import run_in_processes
 
-_HEADER_FILE = "windows.json"
+WINDOWS_FILE = "windows.json"
+"""What makes a folder one of live windows."""
 _DONE_FILE = "done.npy"
 _BATCHES_PER_CHECKPOINT = 8
 _ARRAYS: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
@@ -163,7 +164,7 @@ def _run_batch(recipe: LiveRecipe, folder: Path, epoch: int, batch: int) -> int:
 
 
 def _create_or_resume(folder: Path, header: dict[str, Any], n_windows: int) -> NDArray[np.uint8]:
-    place = folder / _HEADER_FILE
+    place = folder / WINDOWS_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if place.is_file():

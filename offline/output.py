@@ -2,9 +2,10 @@
 
 import io
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,6 +14,8 @@ from offline.table import clip_columns
 from realtime.labels import are_labels
 
 STANDARD_OUTPUT = Path("-")
+
+_PARTIAL = ".partial"
 
 _SOUNDS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM", b"ID3")
 
@@ -73,6 +76,39 @@ def open_output(target: Path) -> Iterator[TextIO]:
     finally:
         if is_file:
             fresh.unlink(missing_ok=True)
+
+
+@contextmanager
+def filled_at_once(out: Path, *, last: str = "") -> Iterator[Path]:
+    """A hidden folder in `out`, whose content is moved into `out` when the block ends without an error.
+
+    Args:
+        out: a folder that is empty, or is made.
+        last: what of the content is moved last of all.
+
+    Raises:
+        OutputError: `out` holds something, or cannot be written.
+    """
+    folder = out / _PARTIAL
+    is_new = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if strangers := sorted(path.name for path in out.iterdir() if path != folder):
+            raise OutputError(f"{out} holds {strangers[0]} already; give --out a new folder, or an empty one")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield folder
+            for part in sorted(folder.iterdir(), key=lambda path: (path.name == last, path.name)):
+                part.rename(out / part.name)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            if is_new:
+                # It goes only if it is empty.
+                with suppress(OSError):
+                    out.rmdir()
+    except OSError as error:
+        raise OutputError(f"cannot write into {out}: {error.strerror or error}") from error
 
 
 def write_json(target: Path, content: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from engines.backend import Engine
 from engines.ensemble import fuse
 from engines.errors import AudioFileError, ConfigError
 from engines.pack import Pack
-from offline.sound import SOUND_SUFFIXES, read_clip, sound_checksum
+from offline.sound import SOUND_SUFFIXES, checksum_and_length, read_clip
 
 Progress = Callable[[int, int], None]
 
@@ -65,7 +65,7 @@ def find_sounds(places: Sequence[Path], *, skip_bad: bool = False) -> tuple[list
     good: list[Path] = []
     for path in found:
         try:
-            sound_checksum(path)
+            checksum_and_length(path)
         except AudioFileError as error:
             problems.append(str(error))
         else:

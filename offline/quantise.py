@@ -53,8 +53,10 @@ def quantise_pack(
         seed: of the choice of what is calibrated on.
 
     Raises:
-        ConfigError: the pack's graphs are INT8 already, or there are none, or no negatives in that folder.
+        ConfigError: the pack's graphs are INT8 already, or there are none, or no negatives in that folder; or
+            `out` is the pack itself.
         LabelsError: the clips lack the pack's days.
+        AudioFileError: one of the negatives cannot be read.
         EngineError: a network loses more than 0.003 AUC of the phase on the validation days, or its
             probabilities move too far.
         OutputError: `out` cannot be written.
@@ -65,11 +67,18 @@ def quantise_pack(
         raise ConfigError(
             f"{pack.path} has no graphs yet; make them with: breath-offline export --pack {pack.path}"
         )
+    if out.resolve() == pack.path.resolve():
+        raise ConfigError(
+            f"{pack.path} would lose its weights and its float graphs, and nothing can make them again; give "
+            "another --out"
+        )
     check_destination(out)
     split = pack.manifest.split
     calibration, judged = clips.of_days(split.train), clips.of_days(split.validation)
     if not len(calibration) or not len(judged):
         raise LabelsError("the clips hold none of the pack's training or validation days; give its own clips")
+    if negatives is not None:
+        Negatives.find(negatives, "train").check()
     graphs = {stage: path.read_bytes() for stage, path in pack.graph_paths.items()}
     calibrating = _features(graphs["features"], _calibration_windows(calibration, negatives, seed))
     judging = _features(graphs["features"], np.stack([read_clip(clip.path) for clip in judged]))

@@ -46,12 +46,8 @@ Calibration error: 15 bins of confidence (Guo et al. 2017).</small></p>
 
 
 def _warning(evaluation: Evaluation) -> str:
-    if not evaluation.signature.n_seen_days:
-        return ""
-    return (
-        f'<p class="warning">{evaluation.signature.n_seen_days} of these days were used to train or tune the '
-        "pack: these figures say little about new recordings.</p>"
-    )
+    text = html.escape(evaluation.warning)
+    return f'<p class="warning">{text}.</p>' if text else ""
 
 
 def _table(scores: dict[str, Score]) -> str:

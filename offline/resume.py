@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from engines.errors import ConfigError, LabelsError, OutputError
 from engines.spec import FeatureSpec
 from offline.checkpoint import read_values
 from offline.clips import ClipSet
+from offline.live_store import WINDOWS_FILE
 from offline.split import Split
+from offline.store import remove_store
 
 _SHOWN_DAYS = 5
 
@@ -64,7 +67,8 @@ def prepare_work(
         names: of the networks.
         run: the training that is about to begin.
         is_resumed: checkpoints that are there must be of `run`.
-        is_restarted: checkpoints, features, live windows and curves that are there are deleted.
+        is_restarted: checkpoints, features, live windows and curves that are there are deleted; whatever else
+            lies in the folder stays.
 
     Raises:
         ConfigError: there are checkpoints, and neither resuming nor restarting was asked for; or both.
@@ -79,10 +83,11 @@ def prepare_work(
         if is_restarted:
             for path in checkpoints:
                 path.unlink()
-            shutil.rmtree(folder / WINDOWS, ignore_errors=True)
-            shutil.rmtree(folder / STORE, ignore_errors=True)
+            remove_windows(folder / WINDOWS)
+            remove_store(folder / STORE)
             # TensorBoard would draw the curves of both runs as one.
-            shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
+            for curves in (folder / TENSORBOARD).rglob("events.out.*"):
+                curves.unlink()
     except OSError as error:
         raise OutputError(
             f"the work folder {folder} cannot be written: {error.strerror or error}; give another --work"
@@ -96,6 +101,14 @@ def prepare_work(
             f"{folder} holds the checkpoints of an earlier training ({there}): go on with it with --resume, "
             "or delete them and begin anew with --restart"
         )
+
+
+def remove_windows(folder: Path) -> None:
+    """Remove the live windows in a folder, and nothing that is none."""
+    for header in folder.glob(f"*/{WINDOWS_FILE}"):
+        shutil.rmtree(header.parent, ignore_errors=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def checkpoint_path(folder: Path, name: str) -> Path:

@@ -38,14 +38,17 @@ def read_clip(path: Path) -> NDArray[np.float32]:
     return clip
 
 
-def sound_checksum(path: Path) -> int:
-    """CRC-32 over the samples that `read_clip` would use, before resampling; also proves that they decode.
+def checksum_and_length(path: Path) -> tuple[int, int]:
+    """CRC-32 over the samples that `read_clip` would use, before resampling; and how many it uses, at 16 kHz.
+
+    Also proves that they decode.
 
     Raises:
         AudioFileError: as `read_clip`.
     """
     samples, rate_hz = _decode(path)
-    return zlib.crc32(samples.tobytes(), rate_hz)
+    n_samples = min(WINDOW_SAMPLES, round(len(samples) * RATE_HZ / rate_hz))
+    return zlib.crc32(samples.tobytes(), rate_hz), n_samples
 
 
 def _decode(path: Path) -> tuple[NDArray[np.float32], int]:

@@ -167,8 +167,13 @@ def with_smaller_validation(split: Split, clips: Iterable["Clip"], share: float)
             break
         kept.add(day)
         held += counts[day]
-    given = set(split.validation) - kept
-    days = tuple(sorted({*split.train, *given})), tuple(sorted(kept)), split.test
+    # Days without clips here, which only the pack to go on from knows, stay where they were.
+    given = set(counts) - kept
+    days = (
+        tuple(sorted({*split.train, *given})),
+        tuple(sorted(set(split.validation) - given)),
+        split.test,
+    )
     return Split(*days, split.seed, (train + validation - share, share, test))
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -262,3 +262,11 @@ def _mapping_os_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(f"cannot write the feature store {folder}: {error}") from error
+
+
+def remove_store(folder: Path) -> None:
+    """Remove a feature store, and nothing that is none."""
+    for name in (*FILES, _DONE_NEXT):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()

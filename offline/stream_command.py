@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from engines.pack import Pack
-from offline.evaluation_output import hand_out, warn_of_seen_days
+from offline.breath_agreement import QUANTITIES
+from offline.evaluation_output import hand_out, warn
 from offline.predict import Progress
 from offline.stream_files import find_streams, notes_from_streams, words_from_count
 from offline.stream_measures import (
@@ -19,7 +20,7 @@ from offline.stream_measures import (
     LOOKAHEAD_MEASURES,
     Measure,
 )
-from offline.stream_result import SliceScore, StreamEvaluation
+from offline.stream_result import OVERALL, SliceScore, StreamEvaluation
 from offline.streams import evaluate_streams
 from realtime.config import DEFAULT_ORIGIN, Given, resolve
 from realtime.pipeline import PipelineSettings
@@ -81,6 +82,7 @@ def run(
         write_report=report_in,
         print_figures=lambda: _print(result),
     )
+    warn(result.warning)
 
 
 def settings_from_flags(
@@ -118,6 +120,7 @@ def _print(result: StreamEvaluation) -> None:
     console = Console()
     if result.overall.n_streams:
         console.print(_by_measure(result))
+        console.print(_by_quantity(result))
         console.print(_by_slice(result.by_snr, HEADLINES[:4], "breath over noise"))
         if result.by_day:
             console.print(_by_slice(result.by_day, DAY_MEASURES, "each day alone", ("streams", _n_streams)))
@@ -125,7 +128,6 @@ def _print(result: StreamEvaluation) -> None:
             console.print(_by_slice(result.by_lookahead, LOOKAHEAD_MEASURES, "seconds looked ahead"))
     size = ("minutes", _minutes_without_breath)
     console.print(_by_slice(result.without_breath, FALSE_MEASURES, "shown where nobody breathes", size))
-    warn_of_seen_days(signature.n_seen_days)
 
 
 def _by_measure(result: StreamEvaluation) -> "Table":
@@ -141,6 +143,25 @@ def _by_measure(result: StreamEvaluation) -> "Table":
     for measure in BREATH_MEASURES:
         cells = (_text(score, measure, result.chance_of(name)) for name, score in columns.items())
         table.add_row(measure.label, *cells)
+    return table
+
+
+def _by_quantity(result: StreamEvaluation) -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    columns = {name: result.breaths[name] for name in result.breathing_columns}
+    caption = (
+        "rows of breaths: mean of shown - true, limits of agreement (95 %), mean shown for mean true; "
+        f"{columns[OVERALL].caption}"
+    )
+    table = Table("", *(escape(name) for name in columns), caption=caption)
+    for quantity in QUANTITIES:
+        cells: list[str] = []
+        for agreement in columns.values():
+            first, *rest = quantity.text(agreement.by_quantity[quantity.name])
+            cells.append("\n".join([first, *(f"[dim]{line}[/dim]" for line in rest)]))
+        table.add_row(quantity.label, *cells)
     return table
 
 

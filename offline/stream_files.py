@@ -2,14 +2,18 @@
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
+import soundfile
 
 from engines.errors import LabelsError
-from offline.labels_beside import labels_beside
-from realtime.labels import PhaseInterval, are_labels
+from offline.labels_beside import MOST_BEYOND_SAMPLES, Labels, labels_beside
+from realtime.clock import seconds_from_samples
+from realtime.labels import PhaseInterval
 
 UNKNOWN = "unknown"
 NO_SNR = "clean, or not stated"
@@ -39,7 +43,7 @@ class Stream:
         is_spliced: whether it was put together from pieces, as `breath-offline compose` does it.
         checksum: SHA-256 (hex) of sound and labels.
         is_disputed: whether there were other labels in the other form, that do not count.
-        has_other_text: whether its .txt holds no labels, so that only the .csv counts.
+        has_notes_beside: whether its .txt holds no labels, so that only the .csv counts.
     """
 
     name: str
@@ -51,7 +55,7 @@ class Stream:
     is_spliced: bool = False
     checksum: str = ""
     is_disputed: bool = False
-    has_other_text: bool = False
+    has_notes_beside: bool = False
 
     @property
     def group(self) -> str:
@@ -80,11 +84,18 @@ def find_streams(folder: Path) -> list[Stream]:
     Which labels count, where there are two forms, `offline.labels_beside` says.
 
     Raises:
-        LabelsError: there is no such folder or no labelled stream in it, or labels or a sidecar are wrong.
+        LabelsError: there is no such folder or no labelled stream in it, labels or a sidecar are wrong, or
+            labels go on where the sound has ended, or lie beside two sounds.
     """
     if not folder.is_dir():
         raise LabelsError(f"no such folder: {folder}; make streams with: breath-offline compose")
     sounds = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".wav", ".flac"))
+    for one, other in pairwise(sounds):
+        if one.stem == other.stem and labels_beside(one) is not None:
+            raise LabelsError(
+                f"the labels of {folder / one.stem} lie beside {one.name} and {other.name}, and would count "
+                "twice; take one of the two away"
+            )
     streams = [stream for sound in sounds if (stream := _stream(sound)) is not None]
     if not streams:
         raise LabelsError(
@@ -112,39 +123,54 @@ def notes_from_streams(streams: Sequence[Stream]) -> list[str]:
     """What people should know of the labels, a line each."""
     found = {
         "labels of the .txt, not of the .csv that differs": [s.name for s in streams if s.is_disputed],
-        "labels of the .csv, as the .txt holds none": [s.name for s in streams if s.has_other_text],
+        "labels of the .csv, as the .txt holds none": [s.name for s in streams if s.has_notes_beside],
     }
     return [f"{what}: {', '.join(names)}" for what, names in found.items() if names]
 
 
 def _stream(sound: Path) -> Stream | None:
-    text = sound.with_suffix(".txt")
-    has_other_text = text.is_file() and text.stat().st_size > 0 and not are_labels(text)
-    found = labels_beside(sound, "csv" if has_other_text else "auto")
-    if found is None:
+    labels = labels_beside(sound)
+    if labels is None:
         return None
-    labels, phases, is_disputed = found
+    _check_that_they_fit(labels, sound)
     table, sidecar = sound.with_suffix(".csv"), sound.with_suffix(".json")
-    truth = tuple(sorted(phases, key=lambda interval: interval.start_sample))
     said = _Sidecar()
     if sidecar.is_file():
         try:
             said = msgspec.json.decode(sidecar.read_bytes(), type=_Sidecar)
         except (OSError, msgspec.DecodeError) as error:
             raise LabelsError(f"{sidecar} cannot be read: {error}; mend it, or remove it") from error
-    digest = hashlib.sha256((labels if is_disputed or not table.is_file() else table).read_bytes())
+    counted = labels.file if labels.is_disputed or not table.is_file() else table
+    digest = hashlib.sha256(counted.read_bytes())
     with sound.open("rb") as content:
         digest.update(hashlib.file_digest(content, "sha256").digest())
     day = None if said.day is None else str(said.day)
     return Stream(
         sound.stem,
         sound,
-        truth,
+        labels.phases,
         said.kind,
         day or None,
         said.snr_db,
         said.is_spliced,
         digest.hexdigest(),
-        is_disputed,
-        has_other_text,
+        labels.is_disputed,
+        labels.has_notes_beside,
     )
+
+
+def _check_that_they_fit(labels: Labels, sound: Path) -> None:
+    """See that labels end with the sound, as far as its header tells.
+
+    Raises:
+        LabelsError: they go on.
+    """
+    # A sound that cannot be read says so when it is heard.
+    with suppress(soundfile.SoundFileError, OSError, TypeError):
+        length_s = soundfile.info(sound).duration
+        end_s = seconds_from_samples(labels.phases[-1].end_sample) if labels.phases else 0.0
+        if end_s > length_s + seconds_from_samples(MOST_BEYOND_SAMPLES):
+            raise LabelsError(
+                f"{labels.file} goes on to {end_s:.2f} s, but {sound.name} ends at {length_s:.2f} s; "
+                "mend the labels, or bring the whole sound that they belong to"
+            )

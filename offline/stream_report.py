@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from offline.breath_agreement import QUANTITIES
 from offline.page import facts_html, figures_html, page_html, write_page
 from offline.stream_chance import Chance, Metronome
 from offline.stream_files import words_from_count
@@ -73,12 +74,8 @@ def _days(evaluation: StreamEvaluation) -> str:
 
 
 def _warning(evaluation: StreamEvaluation) -> str:
-    if not evaluation.signature.n_seen_days:
-        return ""
-    return (
-        f'<p class="warning">{evaluation.signature.n_seen_days} of these days were used to train or tune the '
-        "pack: these figures say little about new recordings.</p>"
-    )
+    text = html.escape(evaluation.warning)
+    return f'<p class="warning">{text}.</p>' if text else ""
 
 
 def _breath_tables(evaluation: StreamEvaluation) -> str:
@@ -92,7 +89,12 @@ def _breath_tables(evaluation: StreamEvaluation) -> str:
 {evaluation.signature.n_draws} times; and what the metronome reaches.</small></p>
 <details><summary>All other measures</summary>
 {_measure_table(evaluation, rest)}
-</details>"""
+</details>
+<h2>Rows of breaths</h2>
+<p>What <code>--breaths</code> writes, against the breaths of the truth: {_found_in_words(evaluation)}. The
+mean of shown - true; the limits between which nineteen of twenty differences lie (Bland and Altman 1986); and
+the mean that is shown, for that of the truth.</p>
+{_agreement_table(evaluation)}"""
 
 
 def _in_words(measures: Mapping[str, float]) -> str:
@@ -137,6 +139,27 @@ def _measure_table(evaluation: StreamEvaluation, measures: Sequence[Measure]) ->
         for measure in measures
     )
     return _table(f"<th></th>{heads}", rows)
+
+
+def _found_in_words(evaluation: StreamEvaluation) -> str:
+    said = (f"{name}: {evaluation.breaths[name].caption}" for name in evaluation.breathing_columns)
+    return html.escape("; ".join(said))
+
+
+def _agreement_table(evaluation: StreamEvaluation) -> str:
+    columns = [evaluation.breaths[name] for name in evaluation.breathing_columns]
+    heads = "".join(f"<th>{html.escape(name)}</th>" for name in evaluation.breathing_columns)
+    rows = "\n".join(
+        f"<tr><th>{html.escape(quantity.label)}</th>"
+        f"{''.join(_agreement_cell(quantity.text(one.by_quantity[quantity.name])) for one in columns)}</tr>"
+        for quantity in QUANTITIES
+    )
+    return _table(f"<th></th>{heads}", rows)
+
+
+def _agreement_cell(lines: tuple[str, ...]) -> str:
+    first, *below = lines
+    return f"<td>{first}{''.join(f'<small>{line}</small>' for line in below)}</td>"
 
 
 def _slice_table(

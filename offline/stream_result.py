@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from offline.breath_agreement import BreathAgreement
+from offline.evaluate import words_of_seen_days
 from offline.metrics import Interval
 from offline.stream_chance import Chance
 from offline.stream_files import Stream
@@ -14,6 +16,8 @@ from realtime.replay import Replay
 
 OVERALL = "overall"
 LONG_PAUSES = "pauses of 3 s and more between breaths"
+# By accident it is one label in 1,600, or, of labels that somebody has put in steps of 0.1 s, one in three.
+_OWN_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,9 @@ class StreamEvaluation:
         by_day: days in order; streams of no known day are left out.
         by_lookahead: every stream that holds breath, by the lookahead in seconds; the first is `overall`.
         chance: what a metronome that hears nothing scores on the same streams.
+        breaths: rows of breaths against the truth, of all streams that hold breath (`OVERALL`) and by kind.
+        n_labels: true phases.
+        n_labels_as_shown: of these, begun at the very sample at which they were shown to begin.
         streams: one result each, in order of name.
     """
 
@@ -125,6 +132,9 @@ class StreamEvaluation:
     by_day: dict[str, SliceScore]
     by_lookahead: dict[str, SliceScore]
     chance: Chance
+    breaths: dict[str, BreathAgreement]
+    n_labels: int
+    n_labels_as_shown: int
     streams: tuple[StreamResult, ...]
 
     @property
@@ -142,6 +152,18 @@ class StreamEvaluation:
     def chance_of(self, column: str) -> dict[str, float]:
         """What chance reaches in one of the `breathing_columns`."""
         return self.chance.overall if column == OVERALL else self.chance.by_kind.get(column, {})
+
+    @property
+    def warning(self) -> str:
+        """What may make the figures worthless, for people; empty: nothing that is known of."""
+        words = [words_of_seen_days(self.signature.n_seen_days)]
+        if self.n_labels_as_shown > _OWN_SHARE * self.n_labels:
+            words.append(
+                f"{self.n_labels_as_shown} of {self.n_labels} labels begin at the very sample at which this "
+                "detector shows them: they seem to be its own answers, and it is always right by those; have "
+                "the phases labelled by somebody who does not see them"
+            )
+        return "; ".join(filter(None, words))
 
     @property
     def has_lookahead(self) -> bool:
@@ -170,6 +192,8 @@ class StreamEvaluation:
             OVERALL: self.overall.to_json(),
             **{name: {key: one.to_json() for key, one in part.items()} for name, part in slices.items()},
             "chance": self.chance.to_json(),
+            "breaths": {name: one.to_json() for name, one in self.breaths.items()},
+            "labels": {"n": self.n_labels, "n_as_shown": self.n_labels_as_shown},
             "streams": [
                 {
                     "name": result.stream.name,

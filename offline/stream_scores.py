@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.contract import RATE_HZ
+from offline.breath_agreement import breaths_from_truth
 from realtime import metrics
-from realtime.breaths import BreathCounter, BreathSettings, rate_per_min
-from realtime.events import Breath, Phase, PhaseEvent
+from realtime.breaths import rate_per_min
+from realtime.events import Breath, Phase
 from realtime.labels import PhaseInterval
 from realtime.metrics import BREATH_PHASES, CODES, ratio
 from realtime.replay import Replay
@@ -213,24 +213,12 @@ def _calibration(replay: Replay, truth: Sequence[PhaseInterval]) -> tuple[Counts
 
 
 def _rate(replay: Replay, truth: Sequence[PhaseInterval]) -> Counts:
-    true_breaths = _true_breaths(truth)
+    true_breaths = breaths_from_truth(truth)
     if not true_breaths:
         return np.zeros(2)
     # No complete breath shown is a rate of zero.
     shown_rate = _rate_of(replay.breaths) if replay.breaths else 0.0
     return np.array([abs(shown_rate - _rate_of(true_breaths)), 1.0])
-
-
-def _true_breaths(truth: Sequence[PhaseInterval]) -> list[Breath]:
-    """What counts as a breath of the program's counts as one of the truth's."""
-    counter = BreathCounter(BreathSettings())
-    breaths: list[Breath] = []
-    for phase, following in zip_longest(truth, truth[1:]):
-        begins = PhaseEvent(phase.phase, phase.start_sample, phase.start_sample, 1.0)
-        breaths += (row for row in counter.push(begins) if isinstance(row, Breath))
-        if following is None or following.start_sample > phase.end_sample:
-            counter.push(PhaseEvent(Phase.NONE, phase.end_sample, phase.end_sample, 1.0))
-    return breaths
 
 
 def _rate_of(breaths: Sequence[Breath]) -> float:

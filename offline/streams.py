@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from engines.contract import contract_hash
 from engines.pack import Pack
 from offline import stream_scores
+from offline.breath_agreement import breath_agreement
 from offline.evaluate import PACKAGES, part_of_days
 from offline.metrics import drawn_days, interval_95
 from offline.predict import Progress
 from offline.stream_chance import chance_level
 from offline.stream_files import SNR_CLASSES, Stream, fingerprint
 from offline.stream_replays import Replayer
-from offline.stream_result import SliceScore, StreamEvaluation, StreamResult, StreamSignature
+from offline.stream_result import OVERALL, SliceScore, StreamEvaluation, StreamResult, StreamSignature
 from offline.versions import software_versions
 from realtime.clock import samples_from_seconds
 from realtime.decision import DecisionState
@@ -96,6 +97,14 @@ def evaluate_streams(
 
 def result_from_replay(stream: Stream, heard: Replay, ahead_samples: int = 0) -> StreamResult:
     """Score one replayed stream, whose answers are each about `ahead_samples` before they were given."""
+    # Of a sound that is cut off only what is there can be judged; a notice has told of it.
+    n_samples = heard.n_samples
+    truth = (
+        replace(phase, end_sample=min(phase.end_sample, n_samples))
+        for phase in stream.truth
+        if phase.start_sample < n_samples
+    )
+    stream = replace(stream, truth=tuple(truth))
     tally, delays_s = stream_scores.tally_from_replay(heard, stream.truth, ahead_samples)
     return StreamResult(stream, heard, tally, delays_s, stream_scores.all_measures(tally, delays_s))
 
@@ -108,6 +117,10 @@ def evaluation_from_results(signature: StreamSignature, results: Sequence[Stream
         names = sorted({name for result in among if (name := key(result.stream)) is not None})
         return {name: _score([one for one in among if key(one.stream) == name], signature) for name in names}
 
+    by_kind = {
+        kind: [one for one in breathing if one.stream.kind == kind]
+        for kind in sorted({one.stream.kind for one in breathing})
+    }
     by_snr = sliced(breathing, lambda stream: stream.snr_class)
     return StreamEvaluation(
         signature,
@@ -117,8 +130,19 @@ def evaluation_from_results(signature: StreamSignature, results: Sequence[Stream
         by_day=sliced(breathing, lambda stream: stream.day),
         by_lookahead={},
         chance=chance_level([(one.stream, one.replay.n_samples) for one in results]),
+        breaths={
+            name: breath_agreement((one.stream.truth, one.replay.breaths) for one in among)
+            for name, among in {OVERALL: breathing, **by_kind}.items()
+        },
+        n_labels=sum(len(one.stream.truth) for one in breathing),
+        n_labels_as_shown=sum(map(_n_as_shown, breathing)),
         streams=tuple(results),
     )
+
+
+def _n_as_shown(result: StreamResult) -> int:
+    shown = {(event.phase, event.onset_sample) for event in result.replay.events}
+    return sum((one.phase, one.start_sample) in shown for one in result.stream.truth)
 
 
 def _score(results: Sequence[StreamResult], signature: StreamSignature) -> SliceScore:

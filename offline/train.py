@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from offline.live_store import LiveRecipe, live_examples
 from offline.opinions import opinions_of_other_days
 from offline.precompute import precompute
 from offline.progress import TrainingView
-from offline.resume import STORE, WINDOWS, prepare_work, run_key
+from offline.resume import STORE, WINDOWS, prepare_work, remove_windows, run_key
 from offline.settings import TrainSettings
 from offline.split import Split, split_by_day, with_known_days, with_smaller_validation
 from offline.store import FeatureStore, open_store
@@ -95,6 +94,7 @@ def train_pack(
     Raises:
         ConfigError: settings that do not fit, or checkpoints of which nothing was said.
         LabelsError: the clips cannot be split or used, or the checkpoints are of another training.
+        AudioFileError: one of the sounds that are not breathing cannot be read.
         OutputError: something cannot be written.
         EngineError: a graph of the finished pack differs from torch; its weights are kept.
     """
@@ -119,13 +119,14 @@ def train_pack(
         split = with_smaller_validation(split, clips.clips, settings.validation_share)
     if live is not None:
         for part in ("train", "validation"):
-            Negatives.find(live.negatives, part)
             if not days_with_enough(clips.of_days(split.days_of(part))):
                 raise LabelsError(
                     f"live windows are spliced from the clips of one day, and no day for {part} has "
                     f"{MIN_CLIPS} clips of each phase with a natural length of 0.1 s or more; add clips, or "
                     "true_durations.csv (file_name,duration_s)"
                 )
+        for part in ("train", "validation"):
+            Negatives.find(live.negatives, part).check()
     recipe = asdict(settings) | ({"live": live.to_json()} if live else {})
     if first is not None:
         files = first.manifest.files
@@ -166,7 +167,7 @@ def train_pack(
     pack = save_pack(out, *pack_content(pack_name, trained, lessons, store, split, recipe, its_dataset))
     exported = export_pack(pack, clips=clips.of_days(split.test))
     # Gigabytes that can be drawn again.
-    shutil.rmtree(work / WINDOWS, ignore_errors=True)
+    remove_windows(work / WINDOWS)
     return exported
 
 

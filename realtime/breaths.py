@@ -6,7 +6,9 @@ pause, exhalation, perhaps a pause, up to the onset of the next inhalation, whic
 make sense, a guess would look like a measurement, so:
 
 - a phase that comes again after a pause of at most `RESUMED_WITHIN_S` has been going on: its duration
-  includes that pause; so has an inhalation whose exhalation was taken back, which leaves it no time at all;
+  includes that pause;
+- a phase that lasts no time, because the next one turned out to begin where it did, has not been: pauses and
+  the phases around it are as without it. Only the breath that such an inhalation has ended stays ended;
 - after a longer pause its other half was missed: the breath does not count. A repeated inhalation begins
   the next breath, a repeated exhalation belongs to none;
 - a gap of the sound, or no breath for `apnoea_s`, ends the breath that was under way without it counting;
@@ -67,6 +69,9 @@ class BreathState:
         is_apnoea: whether an apnoea-like pause has been told and has not ended.
         unbroken_since: end of the last gap.
         draft: the breath under way.
+        before: what the draft is if the phase that is going on turns out to have lasted no time.
+        n_answers: frames since the draft began.
+        confidence_sum: of them.
         n_breaths: complete breaths so far.
         cycles: inhale onset and end of the complete breaths that a rate or variability still needs, oldest
             first.
@@ -79,6 +84,9 @@ class BreathState:
     is_apnoea: bool = False
     unbroken_since: int = 0
     draft: Draft | None = None
+    before: Draft | None = None
+    n_answers: int = 0
+    confidence_sum: float = 0.0
     n_breaths: int = 0
     cycles: tuple[tuple[int, int], ...] = ()
     now: int = 0
@@ -137,8 +145,11 @@ def advance(
     if isinstance(event, Gap):
         return _broken(state, event)
     if isinstance(event, Frame):
+        confidence_sum = state.confidence_sum + event.confidence
+        state = replace(state, n_answers=state.n_answers + 1, confidence_sum=confidence_sum)
         return _waited(state, event.end_sample, settings)
-    state = replace(state, now=max(state.now, event.reported_sample))
+    draft = state.before if event.onset_sample == state.shown_since else state.draft
+    state = replace(state, now=max(state.now, event.reported_sample), draft=draft, before=draft)
     if event.phase is Phase.NONE:
         draft = None if state.draft is None else _paused(state.draft, event.onset_sample)
         since = max(event.onset_sample, state.unbroken_since)
@@ -153,7 +164,7 @@ def advance(
 
 
 def _broken(state: BreathState, gap: Gap) -> tuple[BreathState, tuple[Row, ...]]:
-    state = replace(state, unbroken_since=gap.to_sample, draft=None)
+    state = replace(state, unbroken_since=gap.to_sample, draft=None, before=None)
     if gap.to_sample - gap.from_sample < SPLITTING_GAP_SAMPLES:
         return state, ()
     end = Apnoea(False, state.shown_since, max(state.shown_since, gap.from_sample))
@@ -168,7 +179,7 @@ def _waited(state: BreathState, now: int, settings: BreathSettings) -> tuple[Bre
     is_silent = state.shown is Phase.NONE and state.has_breathed and not state.is_apnoea
     if not is_silent or now - state.shown_since < samples_from_seconds(settings.apnoea_s):
         return state, ()
-    return replace(state, is_apnoea=True, draft=None), (Apnoea(True, state.shown_since, now),)
+    return replace(state, is_apnoea=True, draft=None, before=None), (Apnoea(True, state.shown_since, now),)
 
 
 def _breathing_again(
@@ -201,19 +212,22 @@ def _inhaling(
     state: BreathState, onset: int, settings: BreathSettings, blind_samples: int
 ) -> tuple[BreathState, tuple[Row, ...]]:
     draft = state.draft
-    if draft is not None and _has_no_exhalation(draft, onset) and _goes_on(draft.inhale_offset, onset):
-        return replace(state, draft=Draft(draft.inhale_onset)), ()
+    if draft is not None and draft.exhale_onset is None and _goes_on(draft.inhale_offset, onset):
+        return replace(state, draft=replace(draft, inhale_offset=None)), ()
     # What was under way when the first window of a stretch of sound was complete began nobody knows when.
     after = onset - state.unbroken_since
     is_known = after > blind_samples if blind_samples else after >= 0
     following = Draft(onset) if is_known else None
+    confidence = state.confidence_sum / state.n_answers if state.n_answers else None
+    state = replace(state, draft=following, n_answers=0, confidence_sum=0.0)
     if draft is None or draft.inhale_offset is None or draft.exhale_onset is None:
-        return replace(state, draft=following), ()
+        return state, ()
     exhale_offset = onset if draft.exhale_offset is None else draft.exhale_offset
     if draft.inhale_offset == draft.inhale_onset or exhale_offset == draft.exhale_onset:
-        return replace(state, draft=following), ()
+        return state, ()
     cycles = (*state.cycles, (draft.inhale_onset, onset))
-    state = replace(state, draft=following, cycles=cycles, n_breaths=state.n_breaths + 1)
+    # Its row is given, and cannot be taken back.
+    state = replace(state, before=following, cycles=cycles, n_breaths=state.n_breaths + 1)
     varied = _since(cycles, onset, settings.variability_window_s)
     breath = Breath(
         number=state.n_breaths,
@@ -226,13 +240,9 @@ def _inhaling(
         minute_rate_per_min=rate_per_min(_since(cycles, onset, RATE_SPAN_S) or cycles[-1:]),
         sdbb_s=sdbb_s(varied),
         rmssd_s=rmssd_s(varied),
+        confidence=confidence,
     )
     return state, (breath,)
-
-
-def _has_no_exhalation(draft: Draft, onset: int) -> bool:
-    exhale_end = onset if draft.exhale_offset is None else draft.exhale_offset
-    return draft.exhale_onset is None or draft.exhale_onset == exhale_end
 
 
 def _goes_on(offset: int | None, onset: int) -> bool:

@@ -119,6 +119,7 @@ class Breath:
         minute_rate_per_min: breaths a minute over the complete breaths of the last minute, this one included.
         sdbb_s: standard deviation of the cycles within the variability window, s; None: fewer than two.
         rmssd_s: root mean square of the differences of neighbouring cycles there, s; None: no neighbours.
+        confidence: mean of that of the answers while it was shown, 0-1; None: there were none.
     """
 
     number: int
@@ -131,6 +132,7 @@ class Breath:
     minute_rate_per_min: float
     sdbb_s: float | None
     rmssd_s: float | None
+    confidence: float | None = None
 
     @property
     def inhale_s(self) -> float:

@@ -230,7 +230,7 @@ class Stream:
         }
 
 
-_STATE_VERSION = 3
+_STATE_VERSION = 4
 _LOST = "lost by the program that hands the sound over"
 _INTEGERS = (np.int16, np.int32)
 

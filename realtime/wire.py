@@ -15,7 +15,7 @@ from realtime.clock import seconds_from_samples
 from realtime.events import Apnoea, Breath, Condition, Gap, Health, Mark, Phase, PhaseEvent, Report
 
 # The first number changes when readers have to change, the second when keys or events are added.
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 SCHEMA_ID = "urn:breath:events:1"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -78,6 +78,7 @@ class BreathMessage(Message, frozen=True, kw_only=True, tag="breath"):
     minute_rate_per_min: Positive
     sdbb_s: Seconds | None
     rmssd_s: Seconds | None
+    confidence: Share | None
 
 
 class ApnoeaMessage(Message, frozen=True, kw_only=True, tag="apnoea"):
@@ -195,6 +196,7 @@ def _from_breath(breath: Breath, name: str | UnsetType) -> BreathMessage:
         minute_rate_per_min=round(breath.minute_rate_per_min, 3),
         sdbb_s=None if breath.sdbb_s is None else round(breath.sdbb_s, 4),
         rmssd_s=None if breath.rmssd_s is None else round(breath.rmssd_s, 4),
+        confidence=None if breath.confidence is None else round(breath.confidence, 4),
     )
 
 

@@ -28,7 +28,7 @@ _KINDS = ("fast", "slow", "mixed", "both")
 
 @click.command()
 @data_option
-@click.option("--out", required=True, type=FOLDER, help="Folder for the streams; one without sounds yet.")
+@click.option("--out", required=True, type=FOLDER, help="Folder for the streams; a new or an empty one.")
 @click.option("--part", default="test", show_default=True, type=click.Choice(_PARTS), help="Days to use.")
 @click.option("--pack", default="default", show_default=True, help="Model pack whose split names the days.")
 @click.option("--seed-split", type=click.IntRange(min=0), help="Split by this seed instead of a pack's.")
@@ -114,6 +114,8 @@ def compose(
         phase_times=DEFAULT_PHASE_TIMES if timelines is None else PhaseTimes.read(timelines),
     )
     others = None if negatives is None else Negatives.find(negatives, part)
+    if others is not None:
+        others.check()
     clips = read_clips(data, skip_bad)
     chosen = clips_of_part(clips, part, _split(clips, part, pack, seed_split), _names_from_text(days))
     with progress_bar("clips") as progress:

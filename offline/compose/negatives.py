@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from engines.contract import RATE_HZ
 from engines.errors import AudioFileError, ConfigError
+from offline.clips import lines_of
 from offline.compose.breathing import faded
 from offline.sound import SOUND_SUFFIXES
 from offline.split import DEFAULT_FRACTIONS, PARTS
@@ -50,11 +51,31 @@ class Negatives:
         """
         if not root.is_dir():
             raise ConfigError(f"there is no folder {root} with sounds that are not breathing")
-        found = sorted(path for path in root.rglob("*") if path.suffix.lower() in SOUND_SUFFIXES)
+        found = sorted(
+            path for path in root.rglob("*") if path.suffix.lower() in SOUND_SUFFIXES and path.is_file()
+        )
         kept = [path for path in found if part in ("all", _part_of(path))]
         if not kept:
             raise ConfigError(f"{root} holds {len(found)} sounds (WAV, FLAC, Ogg), none for the part {part}")
         return cls(root, kept)
+
+    def check(self) -> None:
+        """Read every file once, before anything that takes hours begins; none is kept in memory.
+
+        Raises:
+            AudioFileError: some cannot be read; the first ten, and their number.
+        """
+        problems: list[str] = []
+        for path in self.paths:
+            try:
+                _decode(path)
+            except AudioFileError as error:
+                problems.append(str(error))
+        if problems:
+            count = "a sound" if len(problems) == 1 else f"{len(problems)} sounds"
+            raise AudioFileError(
+                f"{count} in {self._root} cannot be used:{lines_of(problems)}\nmend or remove what is named"
+            )
 
     @property
     def fingerprint(self) -> str:

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from offline.compose.levels import BREATH_BAND_HZ
 from offline.compose.material import Material
 from offline.compose.negatives import Negatives
 from offline.compose.settings import ComposeSettings, Kind
-from offline.output import open_output
+from offline.output import filled_at_once, open_output
 from offline.versions import software_versions
 from realtime.clock import samples_from_seconds
 from realtime.labels import audacity_from_labels, csv_from_labels
@@ -62,46 +64,41 @@ def write_stream_set(
 ) -> list[str]:
     """Write NAME.wav (16 kHz, 16 bits), NAME.csv, NAME.txt (for Audacity) and NAME.json of every stream.
 
+    All of them, or none: streams that are half of a set would be scored as if they were all.
+
     Returns:
         The names.
 
     Raises:
-        OutputError: the folder holds streams already, or cannot be written.
+        OutputError: the folder holds something, or cannot be written.
         ConfigError: streams without breath are wanted, but there are no negatives.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        is_taken = any(path.suffix == ".wav" for path in out.iterdir())
-    except OSError as error:
-        raise OutputError(f"cannot write into {out}: {error.strerror or error}") from error
-    if is_taken:
-        raise OutputError(
-            f"{out} holds sounds already; streams of two runs are not mixed: give another folder"
-        )
     versions = software_versions(_PACKAGES)
     n_all = wanted.n_streams(len(material.days))
     names: list[str] = []
-    for name, settings, stream in _streams(wanted, material, negatives):
-        sidecar = {
-            "name": name,
-            "is_spliced": True,
-            **stream.parameters,
-            "part": wanted.part,
-            "set_seed": wanted.seed,
-            "rate_hz": RATE_HZ,
-            "snr_band_hz": list(BREATH_BAND_HZ),
-            "settings": asdict(settings),
-            "versions": versions,
-        }
-        _write_stream(out, name, stream, sidecar)
-        names.append(name)
-        progress(len(names), n_all)
+    with filled_at_once(out) as folder:
+        for name, settings, stream in _streams(wanted, material, negatives):
+            sidecar = {
+                "name": name,
+                "is_spliced": True,
+                **stream.parameters,
+                "part": wanted.part,
+                "set_seed": wanted.seed,
+                "rate_hz": RATE_HZ,
+                "snr_band_hz": list(BREATH_BAND_HZ),
+                "settings": asdict(settings),
+                "versions": versions,
+            }
+            _write_stream(folder, name, stream, sidecar)
+            names.append(name)
+            progress(len(names), n_all)
     return names
 
 
 def _streams(
     wanted: StreamSet, material: Material, negatives: Negatives | None
 ) -> Iterator[tuple[str, ComposeSettings, Stream]]:
+    file_names = _file_names(material.days)
     for kind in wanted.kinds:
         for snr_db in wanted.snrs_db:
             settings = replace(
@@ -116,7 +113,7 @@ def _streams(
                 for number in range(wanted.n_each):
                     # The same breathing at every level: what differs between them is the noise.
                     seed = _seed_of(wanted.seed, f"spliced-{kind}-{day}-clean-{number:03d}")
-                    name = f"spliced-{kind}-{day}-{level}-{number:03d}"
+                    name = f"spliced-{kind}-{file_names[day]}-{level}-{number:03d}"
                     yield name, settings, composer.stream(seed, day)
     if not wanted.n_negative:
         return
@@ -127,6 +124,18 @@ def _streams(
     silence = np.zeros(samples_from_seconds(wanted.settings.seconds), np.float32)
     parameters = {"kind": "silence", "seconds": wanted.settings.seconds}
     yield "silence-000", wanted.settings, Stream(silence, (), parameters)
+
+
+def _file_names(days: Iterable[str]) -> dict[str, str]:
+    """How each day is called in names of files, which cannot hold everything; no two alike."""
+    names = {day: re.sub(r"[^\w.+-]+", "-", day) for day in days}
+    counts = Counter(name.casefold() for name in names.values())
+    return {
+        day: name
+        if counts[name.casefold()] == 1
+        else f"{name}-{hashlib.sha256(day.encode()).hexdigest()[:8]}"
+        for day, name in names.items()
+    }
 
 
 def _seed_of(seed: int, name: str) -> int:

@@ -163,3 +163,13 @@ def test_help_names_what_is_measured():
         "--explain",
     ):
         assert flag in shown.output
+
+
+@pytest.mark.parametrize("flag", ["--json", "--plot"])
+def test_labels_and_sounds_are_not_overwritten(flag, tiny_pack, tmp_path):
+    table = tmp_path / "train.csv"
+    table.write_text("file_name,label\na.wav,E\n")
+    shown = run("--pack", tiny_pack, flag, table)
+    assert shown.exit_code == 2
+    assert f"{table} holds labels" in shown.output
+    assert table.read_text().endswith("a.wav,E\n")

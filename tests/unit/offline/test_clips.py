@@ -248,3 +248,24 @@ def test_the_shared_clips_are_sound():
     assert all(clip.natural_samples is not None for clip in clips)
     assert sum(clip.natural_samples < 16_000 for clip in clips) / len(clips) == pytest.approx(0.63, abs=0.01)
     assert all(clip.day in clip.recording for clip in clips)
+
+
+def test_a_name_with_its_folder_is_that_of_one_file(tmp_path):
+    for path in ("train/a.wav", "audio/a.wav", "train/b.wav"):
+        write_sound(tmp_path / path, n_samples=8_000 + len(path))
+    write_table(tmp_path, "file_name,label,day", "audio/a,E,a", "train/b.wav,I,b")
+    clips = ClipSet.read(tmp_path)
+    assert [clips.name_of(clip) for clip in clips] == ["audio/a.wav", "train/b.wav"]
+    write_table(tmp_path, "file_name,label,day", "audio/a,E,a", "monday/b.wav,I,b")
+    with pytest.raises(LabelsError, match=r"no sound file for 'monday/b\.wav'"):
+        ClipSet.read(tmp_path)
+
+
+def test_a_natural_length_beyond_the_sound_is_a_problem(tmp_path):
+    write_sound(tmp_path / "a.wav", n_samples=4_800)
+    write_table(tmp_path, "file_name,label,day", "a.wav,E,a")
+    write_table(tmp_path, "file_name,duration_s", "a.wav,0.305", name="true_durations.csv")
+    assert ClipSet.read(tmp_path).clips[0].natural_samples == 4_880
+    write_table(tmp_path, "file_name,duration_s", "a.wav,1.0", name="true_durations.csv")
+    with pytest.raises(LabelsError, match=r"a\.wav lasts 0\.30 s, but 1\.00 s by true_durations\.csv"):
+        ClipSet.read(tmp_path)

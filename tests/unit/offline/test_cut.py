@@ -346,6 +346,18 @@ def test_all_problems_are_told_at_once(tmp_path):
     assert str(caught.value).endswith("... and 2 more")
 
 
+def test_notes_beside_a_recording_are_no_labels(tmp_path):
+    night = write_recording(tmp_path / "20260101-night.wav", labels=".csv")
+    night.with_suffix(".txt").write_text("slept badly\n")
+    walk = tmp_path / "20260102-walk.wav"
+    soundfile.write(walk, np.zeros(100), RATE_HZ)
+    walk.with_suffix(".txt").write_text("walked about, no labels\n")
+    result = run(tmp_path, "--out", tmp_path / "set")
+    assert result.exit_code == 0, result.output
+    assert f"labels of the .csv, as the .txt holds none: {night.with_suffix('.csv')}" in result.output
+    assert f"passed over for want of labels: {walk}" in result.output
+
+
 def test_labels_and_sounds_without_any_cannot_be_named(tmp_path):
     path = write_recording(tmp_path / "x.wav")
     result = run(path.with_suffix(".txt"), "--out", tmp_path / "clips")
@@ -398,7 +410,7 @@ def test_a_kill_leaves_nothing_that_looks_complete_and_the_next_run_begins_anew(
         [sys.executable, "-c", KILLED, path, out], env=environment, check=False, timeout=60
     )
     assert killed.returncode == -9
-    assert [inside.name for inside in out.iterdir()] == [".cut.partial"]
+    assert [inside.name for inside in out.iterdir()] == [".partial"]
     for folder in (out, out / ".cut.partial"):
         with pytest.raises(LabelsError, match="holds no CSV"):
             ClipSet.read(folder)

@@ -7,7 +7,8 @@ import click
 import pytest
 
 from engines.errors import OutputError
-from offline.evaluation_output import hand_out, warn_of_seen_days
+from offline.evaluate import words_of_seen_days
+from offline.evaluation_output import hand_out, warn
 from offline.output import STANDARD_OUTPUT, write_json
 
 
@@ -51,7 +52,7 @@ def test_what_json_does_not_know_is_not_written(tmp_path):
 
 
 def test_days_that_were_seen_are_warned_of(capsys):
-    warn_of_seen_days(0)
+    warn(words_of_seen_days(0))
     assert capsys.readouterr().err == ""
-    warn_of_seen_days(3)
-    assert "3 of these days" in capsys.readouterr().err
+    warn(words_of_seen_days(3))
+    assert capsys.readouterr().err.startswith("warning: 3 of these days")

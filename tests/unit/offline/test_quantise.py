@@ -83,6 +83,13 @@ def test_a_quantised_pack_says_so_runs_and_is_not_quantised_again(split_pack, cl
         quantise_pack(made, clips, tmp_path / "again")
 
 
+def test_a_pack_does_not_lose_its_weights(split_pack, clips):
+    before = sorted(path.name for path in split_pack.path.iterdir())
+    with pytest.raises(ConfigError, match="would lose its weights"):
+        quantise_pack(split_pack, clips, split_pack.path.parent / "." / split_pack.path.name)
+    assert sorted(path.name for path in split_pack.path.iterdir()) == before
+
+
 def test_two_outputs_stay_two_in_int8(presence_pack, calibrating):
     graph = presence_pack.graph_paths["cnn8"].read_bytes()
     few = calibrating[0][-3:], calibrating[1][-3:]

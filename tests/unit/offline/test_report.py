@@ -64,7 +64,7 @@ def test_the_table_holds_the_scores_and_their_intervals(evaluation):
 def test_days_that_were_trained_on_are_declared(evaluation):
     seen = replace(evaluation.signature, days_by_part={"train": 5, "test": 1})
     words = " ".join(Page(page_from_evaluation(replace(evaluation, signature=seen), {})).words)
-    assert "5 of these days were used to train or tune the pack" in words
+    assert "5 of these days were used to train or tune this pack" in words
 
 
 def test_names_are_words_and_never_markup(evaluation, tmp_path):

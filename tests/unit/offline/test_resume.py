@@ -9,9 +9,18 @@ from engines.errors import ConfigError, LabelsError, OutputError
 from engines.spec import NARROWBAND, FeatureSpec
 from offline.checkpoint import save_checkpoint
 from offline.clips import ClipSet
-from offline.resume import TENSORBOARD, WINDOWS, checkpoint_path, prepare_work, require_same_run, run_key
+from offline.resume import (
+    STORE,
+    TENSORBOARD,
+    WINDOWS,
+    checkpoint_path,
+    prepare_work,
+    require_same_run,
+    run_key,
+)
 from offline.settings import TrainSettings
 from offline.split import split_by_day
+from offline.store import HEADER_FILE
 
 NAMES = ("cnn8", "vgg")
 SETTINGS = TrainSettings(epochs=5)
@@ -62,9 +71,21 @@ def test_a_restart_deletes_checkpoints_live_windows_and_curves_and_nothing_else(
     (work / WINDOWS / "epoch-00" / "windows.json").write_text("{}")
     (work / TENSORBOARD).mkdir()
     (work / TENSORBOARD / "events.out.tfevents.1").write_bytes(b"")
+    (work / STORE).mkdir()
+    (work / STORE / HEADER_FILE).write_text("{}")
     (work / "notes.txt").write_text("")
     prepare(work, key, is_restarted=True)
-    assert [path.name for path in work.iterdir()] == ["notes.txt"]
+    assert sorted(path.name for path in work.iterdir()) == ["notes.txt", TENSORBOARD]
+    assert list((work / TENSORBOARD).iterdir()) == []
+
+
+def test_a_restart_leaves_what_is_not_of_a_training_in_folders_of_these_names(work, key):
+    kept = [work / WINDOWS / "photos" / "a.jpg", work / STORE / "thesis.txt", work / TENSORBOARD / "b.txt"]
+    for path in kept:
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+    prepare(work, key, is_restarted=True)
+    assert all(path.is_file() for path in kept)
 
 
 def test_both_at_once_make_no_sense(work, key):

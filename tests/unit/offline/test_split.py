@@ -84,6 +84,14 @@ def test_a_smaller_validation_gives_its_days_to_training_and_keeps_both_classes(
     assert lacking
 
 
+def test_days_that_only_a_pack_knows_stay_in_its_validation():
+    clips = clips_from([(5, 5)] * 30)
+    split = with_known_days(split_by_day(clips), SplitDays((), ("elsewhere",), ()), clips)
+    after = with_smaller_validation(split, clips, 0.05)
+    assert "elsewhere" in after.validation
+    assert len(after.validation) < len(split.validation)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.13, 0.5])
 def test_validation_cannot_keep_more_than_it_has(share):
     clips = clips_from([(3, 3)] * 10)

@@ -134,6 +134,53 @@ def test_what_was_corrected_in_audacity_is_the_truth(tmp_path):
     assert [phase.phase for phase in alone.truth] == [Phase.EXHALE]
 
 
+def test_labels_that_go_on_after_the_sound_are_refused(tmp_path):
+    write_stream(tmp_path, "night", np.zeros(16_000), [PhaseInterval(0, 31_000, Phase.INHALE)])
+    assert len(find_streams(tmp_path)) == 1
+    write_stream(tmp_path, "night", np.zeros(16_000), [PhaseInterval(0, 33_000, Phase.INHALE)])
+    with pytest.raises(LabelsError, match=r"night\.csv goes on to 2\.06 s, but night\.wav ends at 1\.00 s"):
+        find_streams(tmp_path)
+
+
+def test_a_recording_counts_once(tmp_path):
+    write_stream(tmp_path, "night", np.zeros(16_000), [])
+    soundfile.write(tmp_path / "night.flac", np.zeros(16_000), RATE_HZ)
+    with pytest.raises(LabelsError, match=r"night lie beside night\.flac and night\.wav"):
+        find_streams(tmp_path)
+    (tmp_path / "night.csv").unlink()
+    with pytest.raises(LabelsError, match="no labelled stream"):
+        find_streams(tmp_path)
+
+
+def test_of_a_sound_that_is_cut_off_only_what_is_there_is_judged(evaluation):
+    result = evaluation.streams[0]
+    beyond = at(8)
+    truth = (*result.stream.truth, PhaseInterval(beyond - at(0.1), beyond + at(1), Phase.EXHALE))
+    truth = (*truth, PhaseInterval(beyond + at(1), beyond + at(2), Phase.INHALE))
+    before = [phase for phase in truth if phase.start_sample < beyond]
+    longer = result_from_replay(replace(result.stream, truth=truth), result.replay)
+    assert len(longer.stream.truth) == len(before)
+    assert longer.stream.truth[-1].end_sample == beyond
+
+
+def test_labels_that_are_the_detectors_own_answers_are_told_of(evaluation):
+    assert evaluation.n_labels_as_shown < 0.2 * evaluation.n_labels
+    assert evaluation.warning == ""
+    own = []
+    for result in evaluation.streams:
+        truth = tuple(
+            PhaseInterval(event.onset_sample, event.onset_sample + 1, event.phase)
+            for event in result.replay.events
+            if event.phase is not Phase.NONE
+        )
+        own.append(result_from_replay(replace(result.stream, truth=truth), result.replay))
+    scored = evaluation_from_results(evaluation.signature, own)
+    assert scored.n_labels_as_shown == scored.n_labels > 5
+    assert f"{scored.n_labels} of {scored.n_labels} labels begin at the very sample" in scored.warning
+    assert scored.warning in " ".join(Page(page_from_evaluation(scored, {})).words)
+    assert scored.to_json()["labels"] == {"n": scored.n_labels, "n_as_shown": scored.n_labels}
+
+
 def test_what_cannot_be_used_is_named(folder, tmp_path):
     with pytest.raises(LabelsError, match="no such folder"):
         find_streams(tmp_path / "gone")
@@ -302,6 +349,8 @@ def test_every_slice_is_scored_and_the_result_is_json(evaluation, pack):
         "noise",
         "quiet",
     ]
+    assert set(content["breaths"]) == {"overall", "fast", "slow"}
+    assert content["breaths"]["overall"]["n_true"] > 0
     signature = content["signature"]
     assert (signature["n_streams"], signature["seconds"]) == (5, 31.0)
     assert signature["pack_sha256"] == pack.sha256
@@ -355,7 +404,7 @@ def test_lookaheads_inferred_together_are_those_heard_alone(evaluation, folder, 
 def test_days_of_training_are_counted(evaluation, folder, pack):
     seen = replace(evaluation.signature, days_by_part={"train": 1, "unknown": 1})
     words = " ".join(Page(page_from_evaluation(replace(evaluation, signature=seen), {})).words)
-    assert "1 of these days were used to train or tune the pack" in words
+    assert "1 of these days were used to train or tune this pack" in words
 
 
 @pytest.mark.parametrize(
@@ -507,7 +556,7 @@ def test_the_command_prints_and_writes(run, folder, pack, tmp_path):
     )
     assert result.exit_code == 0, result.output
     assert "5 streams, 0.5 min; days: 2 unknown" in result.stdout
-    for words in ("macro-F1 live", "onset F1", "negative", "silence", "25 dB and more"):
+    for words in ("macro-F1 live", "onset F1", "negative", "silence", "25 dB and more", "inhalation (Ti)"):
         assert words in result.stdout
     assert "seconds looked ahead" not in result.stdout
     assert "hop_s is set by --hop" in result.stderr

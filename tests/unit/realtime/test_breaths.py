@@ -202,7 +202,7 @@ def test_a_gap_without_room_for_a_breath_ends_no_pause_but_breaks_the_breath():
     assert rows((IN, 0), (OUT, 2), Gap(at(3), at(3.02), "x"), (IN, 6)) == ()
 
 
-@pytest.mark.parametrize("between", [[], [(NONE, 3.0)]])
+@pytest.mark.parametrize("between", [[], [(NONE, 3.0)], [(IN, 3.0), (OUT, 3.0)]])
 def test_an_exhalation_that_was_taken_back_never_was(between):
     (breath,) = rows((IN, 2), (OUT, 3), *between, (IN, 3.0), (OUT, 4), (IN, 7))
     assert (breath.inhale_onset_sample, breath.inhale_s, breath.exhale_s) == (at(2), 2.0, 3.0)
@@ -211,6 +211,35 @@ def test_an_exhalation_that_was_taken_back_never_was(between):
 def test_after_a_long_pause_an_exhalation_that_was_taken_back_helps_nothing():
     (breath,) = rows((IN, 2), (OUT, 3), (NONE, 3), (IN, 4.5), (OUT, 5), (IN, 7))
     assert breath.inhale_onset_sample == at(4.5)
+
+
+def test_what_was_taken_back_swallows_no_pause():
+    (breath,) = rows((IN, 3.1), (NONE, 3.7), (IN, 3.9), (OUT, 3.9), (NONE, 5), (OUT, 5.5), (IN, 5.5))
+    times = (breath.inhale_s, breath.inhale_pause_s, breath.exhale_s, breath.exhale_pause_s)
+    assert times == pytest.approx((0.6, 0.2, 1.1, 0.5))
+
+
+def test_a_breath_whose_end_was_taken_back_stays_as_it_was_told():
+    first, second = rows((IN, 0), (OUT, 1), (IN, 3), (OUT, 3), (IN, 5), (OUT, 6), (IN, 8))
+    assert (first.end_sample, second.inhale_onset_sample) == (at(3), at(5))
+
+
+def test_the_confidence_of_a_breath_is_that_of_its_answers():
+    def answer(end_s, confidence):
+        return Frame(at(end_s), 0.5, NONE, confidence, -40.0)
+
+    said = [
+        answer(0.5, 0.1),
+        (IN, 1),
+        answer(1.5, 0.6),
+        (OUT, 2),
+        answer(2.5, 0.8),
+        (IN, 3),
+        answer(3.5, 0.9),
+    ]
+    first, second = rows(*said, (OUT, 4), (IN, 5))
+    assert (first.confidence, second.confidence) == pytest.approx((0.7, 0.9))
+    assert rows(*regular(1))[0].confidence is None
 
 
 def test_a_pause_never_includes_a_gap():

@@ -94,7 +94,7 @@ def test_a_state_survives_gaps_and_is_plain_json(detector, breathing):
     one, other = (detector.stream(16_000, with_frames=True) for _ in range(2))
     one.push(breathing[:30_000])
     one.push(breathing[30_000:50_000], n_lost=777)
-    assert json.loads(one.state())["version"] == 3
+    assert json.loads(one.state())["version"] == 4
     other.restore(one.state())
     assert other.push(breathing[50_000:], n_lost=5) == one.push(breathing[50_000:], n_lost=5)
     assert other.summary.lost_samples == one.summary.lost_samples == 782
@@ -109,7 +109,7 @@ def test_a_state_of_something_else_is_refused_and_the_stream_is_new(detector, pa
     del damaged["pipeline"]["_intake"]
     with Detector(pack=pack, hop_s=0.2, n_threads=1) as slower:
         foreign = [slower.stream(16_000).state(), detector.stream(48_000).state()]
-    newer = json.dumps(json.loads(state) | {"version": 4}).encode()
+    newer = json.dumps(json.loads(state) | {"version": 5}).encode()
     for bad in (b"", b"[]", json.dumps(damaged).encode(), newer, *foreign):
         with pytest.raises(ConfigError, match="state"):
             stream.restore(bad)

@@ -118,13 +118,13 @@ def test_breaths_are_exactly_the_promised_rows(tmp_path):
     sink.report(Apnoea(True, 96_000, 300_000))
     sink.report(CLIPPING)
     sink.show(step(300_000, event=EVENT), STATUS)
-    sink.report(Breath(2, 96_000, 112_000, 112_000, 150_000, 160_000, 161_600, 13.3, 0.70711, 1.0))
+    sink.report(Breath(2, 96_000, 112_000, 112_000, 150_000, 160_000, 161_600, 13.3, 0.70711, 1.0, 0.87654))
     # Read before anything is closed: a crash must lose no breath.
     assert path.read_text().splitlines() == [
         "number,inhale_onset_s,exhale_onset_s,end_s,reported_s,inhale_s,inhale_pause_s,exhale_s,exhale_pause_s,"
-        "cycle_s,ie_ratio,rate_per_min,minute_rate_per_min,sdbb_s,rmssd_s,file",
-        '1,1.0,2.5,6.0,6.1,1.0,0.5,2.5,1.0,5.0,0.4,12.0,12.0,,,"a, b.wav"',
-        '2,6.0,7.0,10.0,10.1,1.0,0.0,2.375,0.625,4.0,0.4211,15.0,13.3,0.7071,1.0,"a, b.wav"',
+        "cycle_s,ie_ratio,rate_per_min,minute_rate_per_min,sdbb_s,rmssd_s,confidence,file",
+        '1,1.0,2.5,6.0,6.1,1.0,0.5,2.5,1.0,5.0,0.4,12.0,12.0,,,,"a, b.wav"',
+        '2,6.0,7.0,10.0,10.1,1.0,0.0,2.375,0.625,4.0,0.4211,15.0,13.3,0.7071,1.0,0.8765,"a, b.wav"',
     ]
     output.close()
 

@@ -19,7 +19,7 @@ PUBLISHED = Path(__file__).resolve().parents[3] / "docs" / "events.schema.json"
 EXAMPLES = [
     PhaseEvent(Phase.INHALE, 19_200, 24_000, 0.93),
     Breath(1, 16_000, 32_000, 40_000, 80_000, 96_000, 97_600, 12.0, None, None),
-    Breath(2, 96_000, 112_000, 112_000, 150_000, 160_000, 161_600, 13.3, 0.7071, 1.0),
+    Breath(2, 96_000, 112_000, 112_000, 150_000, 160_000, 161_600, 13.3, 0.7071, 1.0, 0.9),
     Apnoea(True, 160_000, 320_000),
     Apnoea(False, 160_000, 400_000),
     Health(Condition.CLIPPING, True, 48_000, 3.14159, "%"),
@@ -124,7 +124,7 @@ def test_a_breath_is_exactly_the_promised_line():
     assert wire.json_from_event(EXAMPLES[1]) == (
         '{"event":"breath","number":1,"inhale_onset_s":1.0,"exhale_onset_s":2.5,"end_s":6.0,"reported_s":6.1,'
         '"inhale_s":1.0,"inhale_pause_s":0.5,"exhale_s":2.5,"exhale_pause_s":1.0,"cycle_s":5.0,"ie_ratio":0.4,'
-        '"rate_per_min":12.0,"minute_rate_per_min":12.0,"sdbb_s":null,"rmssd_s":null}'
+        '"rate_per_min":12.0,"minute_rate_per_min":12.0,"sdbb_s":null,"rmssd_s":null,"confidence":null}'
     )
 
 

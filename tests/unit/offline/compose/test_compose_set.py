@@ -5,8 +5,10 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
+from engines.errors import OutputError
 from offline.cli import main
 from offline.clips import ClipSet
+from offline.compose import stream_set
 from offline.compose.choose_days import clips_of_part
 from offline.compose.composer import Composer
 from offline.compose.material import Material
@@ -167,7 +169,49 @@ def test_streams_of_two_runs_are_not_mixed(run, tmp_path):
     assert run(tmp_path / "out", *arguments).exit_code == 0
     result = run(tmp_path / "out", *arguments)
     assert result.exit_code == 6
-    assert "give another folder" in result.output
+    assert "give --out a new folder" in result.output
+
+
+def test_a_sound_that_cannot_be_read_is_told_before_anything_is_written(run, tmp_path, negatives_folder):
+    for number in range(12):
+        (negatives_folder / f"broken{number}.wav").write_bytes(b"no sound at all")
+    arguments = ("--part", "all", "--days", DAYS[0], "--negatives", negatives_folder, "--negative-streams", 2)
+    result = run(tmp_path / "out", *arguments)
+    assert result.exit_code == 3
+    assert f"12 sounds in {negatives_folder} cannot be used" in result.output
+    assert "and 2 more" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_fails_in_the_middle_leaves_no_half_of_a_set(run, tmp_path, monkeypatch):
+    written = stream_set._write_stream
+    names = []
+
+    def full(out, name, *content):
+        names.append(name)
+        if len(names) == 3:
+            raise OutputError("no space left")
+        written(out, name, *content)
+
+    monkeypatch.setattr(stream_set, "_write_stream", full)
+    result = run(tmp_path / "out", "--part", "all", "--kind", "fast", "--snr", "clean")
+    assert result.exit_code == 6
+    assert not (tmp_path / "out").exists()
+
+
+def test_days_may_be_called_anything(run, tmp_path, clip_set_folder):
+    table = clip_set_folder / "train.csv"
+    head, *rows = table.read_text().splitlines()
+    days = {DAYS[0]: "16/05/2019", DAYS[1]: "16:05:2019", DAYS[2]: "../c"}
+    named = [f"{row},{days.get(row[6:14], row[6:14])}" for row in rows]
+    table.write_text("\n".join([f"{head},day", *named]) + "\n")
+    out = tmp_path / "out"
+    result = run(out, "--part", "all", "--kind", "fast", "--snr", "clean")
+    assert result.exit_code == 0, result.output
+    told = sidecars(out)
+    assert {content["day"] for content in told.values()} == {*days.values(), *DAYS[3:]}
+    assert len(told) == len(DAYS)
+    assert {stream.day for stream in find_streams(out)} == {*days.values(), *DAYS[3:]}
 
 
 def test_a_day_of_another_part_is_refused(clip_set_folder):
