@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import click
 from engines.backend import ENGINES
 from engines.errors import ConfigError
 from engines.installing import install_extra
+from offline.progress_lines import ProgressLines
 
 if TYPE_CHECKING:
     from offline.clips import ClipSet
@@ -74,9 +76,10 @@ def read_clips(data: Path, skip_bad: bool) -> "ClipSet":
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, moved by calls with (done, all); nothing where that is not a terminal."""
+    """A bar on standard error, moved by calls with (done, all); where it is no terminal, a line a minute."""
     if not sys.stderr.isatty():
-        yield lambda _n_done, _n_all: None
+        lines = ProgressLines(partial(click.echo, err=True))
+        yield partial(lines.tell, what)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

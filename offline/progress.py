@@ -1,5 +1,6 @@
 """What a person sees of a training: a table of the epochs, a progress bar, TensorBoard."""
 
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from offline.progress_lines import ProgressLines
 from offline.resume import TENSORBOARD
 from offline.settings import TrainSettings
 from offline.trainer import EpochRecord, Watcher
@@ -26,7 +28,8 @@ ROWS_SHOWN = 12
 class TrainingView:
     """Shows a training on stderr and writes it to `folder/tensorboard`; a context manager.
 
-    Where stderr is no terminal, one plain line an epoch is printed instead of the live table.
+    Where stderr is no terminal, a plain line an epoch is printed instead of the live table, and one a minute
+    of how far it is.
 
     Args:
         folder: work folder of the training.
@@ -45,6 +48,7 @@ class TrainingView:
             TimeRemainingColumn(),
             console=self._console,
         )
+        self._lines = ProgressLines(partial(self._console.print, soft_wrap=True, highlight=False))
         self._rows: list[tuple[str, EpochRecord]] = []
         self._writer: Any = None
         self._live: Live | None = None
@@ -100,6 +104,9 @@ class TrainingView:
         return Watcher(step, epoch)
 
     def _advance(self, description: str, n_done: int, n_all: int) -> None:
+        if self._live is None:
+            self._lines.tell(description, n_done, n_all)
+            return
         task = next((task for task in self._progress.tasks if task.description == description), None)
         if task is None:
             for old in self._progress.task_ids:

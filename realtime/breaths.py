@@ -7,8 +7,9 @@ make sense, a guess would look like a measurement, so:
 
 - a phase that comes again after a pause of at most `RESUMED_WITHIN_S` has been going on: its duration
   includes that pause;
-- a phase that lasts no time, because the next one turned out to begin where it did, has not been: pauses and
-  the phases around it are as without it. Only the breath that such an inhalation has ended stays ended;
+- a phase that lasts no time, because the next one turned out to begin where it did, leaves no trace in what
+  is around it, unless it turned the breath: after an exhalation that is taken back no row is right, and the
+  breath that an inhalation has ended stays ended (mostly it was there, and only misplaced);
 - after a longer pause its other half was missed: the breath does not count. A repeated inhalation begins
   the next breath, a repeated exhalation belongs to none;
 - a gap of the sound, or no breath for `apnoea_s`, ends the breath that was under way without it counting;
@@ -157,8 +158,9 @@ def advance(
     state, rows = _breathing_again(state, event.onset_sample, settings)
     state = replace(state, shown=event.phase, shown_since=event.onset_sample, has_breathed=True)
     if event.phase is Phase.EXHALE:
+        turns = state.draft is not None and state.draft.exhale_onset is None
         draft = None if state.draft is None else _exhaling(state.draft, event.onset_sample)
-        return replace(state, draft=draft), rows
+        return replace(state, draft=draft, before=draft if turns else state.before), rows
     state, breaths = _inhaling(state, event.onset_sample, settings, blind_samples)
     return state, (*rows, *breaths)
 

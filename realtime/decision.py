@@ -156,7 +156,8 @@ def advance(
         return after, Decided(state.shown, _confidence(prob[state.shown], settings), None)
     hop_samples = round(hop_s * RATE_HZ)
     age = int(meant[_ROWS[best]].sum(axis=0).argmax()) + len(recent) - 1
-    onset = max(state.shown_onset, end_sample - age * hop_samples, 0)
+    # A state of this age has begun within the hop that ended so many hops ago: in its middle, as a rule.
+    onset = max(state.shown_onset, end_sample - age * hop_samples - hop_samples // 2, 0)
     confidence = _confidence(prob[best], settings)
     event = PhaseEvent(best, onset, end_sample, confidence)
     return _changed(after, event, settings.lengths), Decided(best, confidence, event)

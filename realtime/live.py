@@ -29,6 +29,8 @@ from realtime.stage_meters import text_from_stages
 from realtime.wire import StartMessage
 from realtime.writers import Writers, check_targets, is_same_file
 
+_SHOWN_MISSING_S = 0.05
+
 
 def listen(config: LiveConfig, onlooker: Onlooker | None = None) -> None:
     """Listen to the microphone; where there is none, see `why_no_microphone`, to the demo breather.
@@ -291,12 +293,17 @@ def text_from_summary(name: str, summary: Summary) -> str:
         else "none, no window was complete"
     )
     return (
-        f"{name}: heard {summary.heard_s:.1f} s, {summary.n_windows} windows, "
+        f"{name}: heard {_text_from_times(summary)}, {summary.n_windows} windows, "
         f"{summary.skipped_windows} skipped, {summary.lost_samples} samples lost\n"
         f"  inhalations {summary.n_inhalations}, exhalations {summary.n_exhalations}, {rate}\n"
         f"  latency {lag}{_text_from_total(summary.stages.total)}"
         + (f"\n  p50/p99 of stages, ms: {text_from_stages(summary.stages)}" if latency else "")
     )
+
+
+def _text_from_times(summary: Summary) -> str:
+    heard = f"{summary.heard_s - summary.missing_s:.1f} s"
+    return heard if summary.missing_s < _SHOWN_MISSING_S else f"{heard} of {summary.heard_s:.1f} s"
 
 
 def _text_from_total(total: LatencySummary | None) -> str:

@@ -34,6 +34,7 @@ class Summary:
         latency: from a complete window to its step; None without a window.
         n_breaths: complete breaths.
         stages: where the time went.
+        missing_s: seconds of the stream time of which there is no sound: lost, or not heard in a pause.
     """
 
     heard_s: float
@@ -46,6 +47,7 @@ class Summary:
     latency: LatencySummary | None
     n_breaths: int = 0
     stages: StageSummary = field(default_factory=StageSummary)
+    missing_s: float = 0.0
 
 
 class Session:
@@ -78,6 +80,7 @@ class Session:
         self._n_phases = dict.fromkeys(Phase, 0)
         self._n_breaths = 0
         self._n_marks = 0
+        self._n_missing = 0
         self._controls = controls or Controls()
         self._is_resuming = False
         self._calibrating: Calibrating | None = None
@@ -115,6 +118,7 @@ class Session:
             latency=self._pipeline.latency.summary(),
             n_breaths=self._n_breaths,
             stages=self._stages.summary(),
+            missing_s=seconds_from_samples(self._n_missing),
         )
 
     def hear(self, block: Block) -> bool:
@@ -270,6 +274,7 @@ class Session:
             for sink in self._sinks:
                 sink.report(event)
             if isinstance(event, Gap):
+                self._n_missing += event.to_sample - event.from_sample
                 self._break_off_calibration()
                 self._report(self._pipeline.breaths.push(event))
 

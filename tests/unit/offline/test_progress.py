@@ -5,6 +5,7 @@ import math
 import pytest
 
 from offline.progress import TrainingView
+from offline.progress_lines import ProgressLines
 from offline.resume import TENSORBOARD
 from offline.settings import TrainSettings
 from offline.trainer import EpochRecord
@@ -80,3 +81,18 @@ def test_on_a_terminal_a_table_and_a_bar_are_kept_up(tmp_path, capfd, monkeypatc
 def test_processes_that_only_help_show_and_write_nothing(tmp_path, capfd):
     assert shown(tmp_path, capfd, is_shown=False) == ("", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_goes_on_for_long_says_how_far_it_is_once_a_minute():
+    now_s, said = [0.0], []
+    lines = ProgressLines(said.append, lambda: now_s[0])
+    for n_done, now in enumerate((10, 59.9, 60, 61, 119, 120.5, 121), start=1):
+        now_s[0] = now
+        lines.tell("streams", n_done, 9)
+    assert said == ["streams: 3 of 9", "streams: 6 of 9"]
+
+
+def test_a_training_in_a_pipe_says_how_far_it_is(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("offline.progress_lines.EVERY_S", 0.0)
+    assert "cnn8 epoch: 7 of 52\n" in shown(tmp_path, capfd).err
+    assert shown(tmp_path, capfd, is_shown=False).err == ""

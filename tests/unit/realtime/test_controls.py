@@ -11,6 +11,7 @@ from realtime.controls import Controls
 from realtime.engine import open_engine
 from realtime.events import Gap, Mark
 from realtime.keys import Keys
+from realtime.live import text_from_summary
 from realtime.pacing import Pacer, WallClock
 from realtime.pipeline import Pipeline, PipelineSettings
 from realtime.session import Session
@@ -83,7 +84,8 @@ def test_a_pause_of_a_microphone_is_a_gap_and_time_goes_on(engine, pack):
     (gap,) = [event for event in notebook.reports if isinstance(event, Gap)]
     assert gap == Gap(2 * RATE_HZ, 4 * RATE_HZ, "paused")
     assert notebook.ends == [round(RATE_HZ * s) for s in (1, 1.5, 2, 5, 5.5, 6, 6.5, 7, 7.5, 8)]
-    assert summary.heard_s == 8.0
+    assert (summary.heard_s, summary.missing_s) == (8.0, 2.0)
+    assert "night: heard 6.0 s of 8.0 s, " in text_from_summary("night", summary)
 
 
 def test_a_session_that_ends_in_its_pause_tells_the_gap(engine, pack):
@@ -108,6 +110,7 @@ def test_a_recording_waits_and_loses_nothing(engine, pack):
     assert notebook.reports == []
     assert notebook.ends == [round(RATE_HZ * s) for s in (1, 1.5, 2, 2.5, 3, 3.5, 4)]
     assert summary.heard_s == 4.0
+    assert "night: heard 4.0 s, " in text_from_summary("night", summary)
 
 
 def test_after_a_pause_the_rest_of_a_paced_recording_is_due_later():

@@ -80,6 +80,16 @@ def test_clear_phases_are_shown_as_they_are(script, hop, lookahead_s):
         assert event.reported_sample - start <= 0.35 * RATE_HZ + lookahead_s * RATE_HZ
 
 
+def test_an_onset_lies_in_the_middle_of_the_hop_in_which_it_came():
+    evidence, starts = clear(BREATH * 6)
+    events = events_of(heard(evidence)[1])
+    apart = [event.onset_sample - start for event, (_, start) in zip(events, starts, strict=True)]
+    assert {one % HOP for one in apart} == {HOP // 2}
+    # What begins anywhere within a hop is noticed at its end.
+    assert np.median(apart) == -HOP // 2
+    assert all(event.onset_sample < event.reported_sample for event in events)
+
+
 @trying(max_examples=25, deadline=None)
 @given(
     st.lists(
