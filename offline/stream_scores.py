@@ -34,8 +34,8 @@ RULES = {
     "onset_late_s": LATE_S,
     "long_pause_s": LONG_PAUSE_S,
     # 1: from the first inhalation shown to the last; 2: of the complete breaths; 3: without one whose
-    # inhalation was under way at the first answer.
-    "rate_definition": 3,
+    # inhalation was under way at the first answer; 4: what is taken back leaves no trace around it.
+    "rate_definition": 4,
 }
 
 

@@ -296,9 +296,20 @@ def text_from_summary(name: str, summary: Summary) -> str:
         f"{name}: heard {_text_from_times(summary)}, {summary.n_windows} windows, "
         f"{summary.skipped_windows} skipped, {summary.lost_samples} samples lost\n"
         f"  inhalations {summary.n_inhalations}, exhalations {summary.n_exhalations}, {rate}\n"
+        f"{_text_from_cycles(summary)}"
         f"  latency {lag}{_text_from_total(summary.stages.total)}"
         + (f"\n  p50/p99 of stages, ms: {text_from_stages(summary.stages)}" if latency else "")
     )
+
+
+def _text_from_cycles(summary: Summary) -> str:
+    """A line about all breaths, once there is a variability to tell of."""
+    if summary.mean_rate_per_min is None or summary.sdbb_s is None:
+        return ""
+    text = (
+        f"  all breaths: {summary.mean_rate_per_min:.1f} breaths/min, SD of the cycle {summary.sdbb_s:.2f} s"
+    )
+    return text + ("\n" if summary.rmssd_s is None else f", RMSSD {summary.rmssd_s:.2f} s\n")
 
 
 def _text_from_times(summary: Summary) -> str:

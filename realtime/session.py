@@ -9,6 +9,7 @@ from engines.errors import AudioError
 from engines.fallback import Notifying
 from engines.latency import LatencySummary
 from realtime import health
+from realtime.breaths import rate_per_min, rmssd_s, sdbb_s
 from realtime.calibrating import Calibrating
 from realtime.clock import seconds_from_samples
 from realtime.controls import PAUSED, Controls
@@ -35,6 +36,8 @@ class Summary:
         n_breaths: complete breaths.
         stages: where the time went.
         missing_s: seconds of the stream time of which there is no sound: lost, or not heard in a pause.
+        mean_rate_per_min: over all complete breaths, the inverse of their mean cycle; None without any.
+        sdbb_s, rmssd_s: variability of all their cycles, see `Breath`.
     """
 
     heard_s: float
@@ -48,6 +51,9 @@ class Summary:
     n_breaths: int = 0
     stages: StageSummary = field(default_factory=StageSummary)
     missing_s: float = 0.0
+    mean_rate_per_min: float | None = None
+    sdbb_s: float | None = None
+    rmssd_s: float | None = None
 
 
 class Session:
@@ -78,7 +84,8 @@ class Session:
         self._health = health.HealthState.initial(source.rate_hz, channel, source.n_channels)
         self._n_windows = 0
         self._n_phases = dict.fromkeys(Phase, 0)
-        self._n_breaths = 0
+        # Of all breaths: a hundred bytes each, a megabyte a night.
+        self._cycles: list[tuple[int, int]] = []
         self._n_marks = 0
         self._n_missing = 0
         self._controls = controls or Controls()
@@ -116,9 +123,12 @@ class Session:
             n_exhalations=self._n_phases[Phase.EXHALE],
             breaths_per_min=self._pipeline.breaths_per_min,
             latency=self._pipeline.latency.summary(),
-            n_breaths=self._n_breaths,
+            n_breaths=len(self._cycles),
             stages=self._stages.summary(),
             missing_s=seconds_from_samples(self._n_missing),
+            mean_rate_per_min=rate_per_min(self._cycles) if self._cycles else None,
+            sdbb_s=sdbb_s(self._cycles),
+            rmssd_s=rmssd_s(self._cycles),
         )
 
     def hear(self, block: Block) -> bool:
@@ -270,7 +280,8 @@ class Session:
 
     def _report(self, events: Iterable[Report]) -> None:
         for event in events:
-            self._n_breaths += isinstance(event, Breath)
+            if isinstance(event, Breath):
+                self._cycles.append((event.inhale_onset_sample, event.end_sample))
             for sink in self._sinks:
                 sink.report(event)
             if isinstance(event, Gap):

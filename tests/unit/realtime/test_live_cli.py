@@ -263,6 +263,9 @@ def test_breaths_are_written_as_rows_and_as_events(tmp_path):
     for row, event in zip(written, told, strict=True):
         assert {key: "" if event[key] is None else str(event[key]) for key in row} == row
     assert f"{len(told)} complete breaths" in result.stderr
+    cycles_s = np.array([float(row["cycle_s"]) for row in told])
+    assert f"all breaths: {60 / cycles_s.mean():.1f} breaths/min, " in result.stderr
+    assert f"SD of the cycle {cycles_s.std(ddof=1):.2f} s, RMSSD " in result.stderr
     source = DemoSource(30.0, pace=0)
     for _ in source.blocks():
         pass
