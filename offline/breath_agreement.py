@@ -172,12 +172,17 @@ def _matched(true: Sequence[Breath], shown: Sequence[Breath]) -> list[Pair]:
         np.array([breath.inhale_onset_sample for breath in breaths], np.int64) for breaths in (true, shown)
     )
     true_onsets, shown_onsets = onsets
-    apart = np.abs(true_onsets[:, None] - shown_onsets[None, :])
-    rows, columns = np.nonzero(apart <= MATCH_S * RATE_HZ)
+    reach = round(MATCH_S * RATE_HZ)
+    firsts = np.searchsorted(shown_onsets, true_onsets - reach, side="left").tolist()
+    ends = np.searchsorted(shown_onsets, true_onsets + reach, side="right").tolist()
+    near = [
+        (abs(int(true_onsets[one]) - int(shown_onsets[other])), one, other)
+        for one, (first, end) in enumerate(zip(firsts, ends, strict=True))
+        for other in range(first, end)
+    ]
     pairs: list[Pair] = []
     taken: tuple[set[int], set[int]] = (set(), set())
-    for place in np.argsort(apart[rows, columns], kind="stable"):
-        one, other = int(rows[place]), int(columns[place])
+    for _, one, other in sorted(near):
         if one not in taken[0] and other not in taken[1]:
             taken[0].add(one)
             taken[1].add(other)

@@ -165,12 +165,19 @@ class _SoundFiles:
 
     def __init__(self, root: Path, table_stem: str) -> None:
         self._root = root
+        self._by_folder: dict[Path, dict[str, list[Path]]] = {}
         self._by_stem: dict[str, list[Path]] = {}
         for folder in dict.fromkeys((table_stem, *_SOUND_FOLDERS)):
-            if (root / folder).is_dir():
-                for path in sorted((root / folder).iterdir()):
-                    if path.suffix.lower() in SOUND_SUFFIXES:
-                        self._by_stem.setdefault(path.stem, []).append(path)
+            for stem, paths in self._in_folder(root / folder).items():
+                self._by_stem.setdefault(stem, []).extend(paths)
+
+    def _in_folder(self, folder: Path) -> dict[str, list[Path]]:
+        if folder not in self._by_folder:
+            found = self._by_folder[folder] = {}
+            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+                if path.suffix.lower() in SOUND_SUFFIXES:
+                    found.setdefault(path.stem, []).append(path)
+        return self._by_folder[folder]
 
     def find(self, name: str) -> Path:
         """The file of a row; a suffix in the name is preferred, not required.
@@ -181,15 +188,11 @@ class _SoundFiles:
         inner = PurePosixPath(name)
         if inner.is_absolute() or ".." in inner.parts:
             raise LabelsError(f"{name!r} leads out of the folder; give names inside {self._root}")
-        if len(inner.parts) > 1:
-            # A name with its folder is that of one file: another folder may hold another sound of this name.
-            suffixes = ("", *SOUND_SUFFIXES)
-            paths = [self._root / inner.with_name(inner.name + suffix) for suffix in suffixes]
-            paths = [path for path in paths if path.is_file()]
-        else:
-            stem = _without_suffix(inner.name)
-            parsed = parse_name(stem)
-            paths = self._by_stem.get(stem) or (self._by_stem.get(parsed.file_stem) if parsed else None) or []
+        # Where a folder is named, others may hold other sounds of this name.
+        by_stem = self._in_folder(self._root / inner.parent) if len(inner.parts) > 1 else self._by_stem
+        stem = _without_suffix(inner.name)
+        parsed = parse_name(stem)
+        paths = by_stem.get(stem) or (by_stem.get(parsed.file_stem) if parsed else None) or []
         if not paths:
             raise LabelsError(f"no sound file for {name!r}")
         return next((path for path in paths if path.name == inner.name), paths[0])

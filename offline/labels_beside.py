@@ -35,7 +35,7 @@ def labels_beside(sound: Path, form: str = "auto") -> Labels | None:
 
     Labels are NAME.txt (Audacity) or NAME.csv beside the sound NAME. Where there are both, the .txt counts,
     for that is the one that people correct; but if they differ and the .csv is the newer, only they can know.
-    A .txt whose first line is no label holds somebody's notes.
+    A .txt without a single tab, by which labels are told from notes, holds somebody's notes.
 
     Args:
         sound: the recording.
@@ -48,7 +48,7 @@ def labels_beside(sound: Path, form: str = "auto") -> Labels | None:
         LabelsError: labels are wrong, or nobody can tell which count.
     """
     text, table = sound.with_suffix(".txt"), sound.with_suffix(".csv")
-    has_notes = form == "auto" and text.is_file() and text.stat().st_size > 0 and not are_labels(text)
+    has_notes = form == "auto" and text.is_file() and _are_notes(text)
     forms = ("csv",) if has_notes else ("txt", "csv") if form == "auto" else (form,)
     there = [path for path in (text, table) if path.is_file() and path.suffix[1:] in forms]
     if not there:
@@ -63,6 +63,15 @@ def labels_beside(sound: Path, form: str = "auto") -> Labels | None:
             "or say to breath-offline cut which is right: --labels csv or txt"
         )
     return Labels(text, phases, is_disputed=True)
+
+
+def _are_notes(text: Path) -> bool:
+    """Whether a .txt says something, and none of it is, or was meant as, a label."""
+    try:
+        content = text.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise LabelsError(f"cannot read the labels {text}: {error}") from error
+    return bool(content.strip()) and "\t" not in content and "start_s" not in content
 
 
 def names_of_labels(form: str = "auto") -> str:

@@ -28,8 +28,7 @@ from offline.precompute import stack_extract
 from offline.store import reserve_array, write_atomically
 from offline.workers import run_in_processes
 
-WINDOWS_FILE = "windows.json"
-"""What makes a folder one of live windows."""
+_HEADER_FILE = "windows.json"
 _DONE_FILE = "done.npy"
 _BATCHES_PER_CHECKPOINT = 8
 _ARRAYS: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
@@ -127,6 +126,12 @@ def live_examples(
     return Examples(images, np.array(scalars), rows, np.array(targets), np.array(weights))
 
 
+def are_windows(folder: Path) -> bool:
+    """Whether a folder holds live windows, if half of them, and nothing else."""
+    names = {path.name for path in folder.iterdir()}
+    return bool(names) and names <= {*_ARRAYS, _HEADER_FILE, _DONE_FILE}
+
+
 class _Worker:
     """Draws batches of windows and writes their features into the arrays of a folder."""
 
@@ -164,7 +169,7 @@ def _run_batch(recipe: LiveRecipe, folder: Path, epoch: int, batch: int) -> int:
 
 
 def _create_or_resume(folder: Path, header: dict[str, Any], n_windows: int) -> NDArray[np.uint8]:
-    place = folder / WINDOWS_FILE
+    place = folder / _HEADER_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if place.is_file():

@@ -99,8 +99,16 @@ def filled_at_once(out: Path, *, last: str = "") -> Iterator[Path]:
         folder.mkdir()
         try:
             yield folder
-            for part in sorted(folder.iterdir(), key=lambda path: (path.name == last, path.name)):
-                part.rename(out / part.name)
+            parts = sorted(folder.iterdir(), key=lambda path: (path.name == last, path.name))
+            try:
+                for part in parts:
+                    part.rename(out / part.name)
+            except BaseException:
+                # Back to where they are removed: half of the content would look like all of it.
+                for part in parts:
+                    if not part.exists():
+                        (out / part.name).rename(part)
+                raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             if is_new:

@@ -13,7 +13,7 @@ from engines.errors import ConfigError, LabelsError, OutputError
 from engines.spec import FeatureSpec
 from offline.checkpoint import read_values
 from offline.clips import ClipSet
-from offline.live_store import WINDOWS_FILE
+from offline.live_store import are_windows
 from offline.split import Split
 from offline.store import remove_store
 
@@ -86,8 +86,9 @@ def prepare_work(
             remove_windows(folder / WINDOWS)
             remove_store(folder / STORE)
             # TensorBoard would draw the curves of both runs as one.
-            for curves in (folder / TENSORBOARD).rglob("events.out.*"):
-                curves.unlink()
+            if not (folder / TENSORBOARD).is_symlink():
+                for curves in (folder / TENSORBOARD).rglob("events.out.*"):
+                    curves.unlink()
     except OSError as error:
         raise OutputError(
             f"the work folder {folder} cannot be written: {error.strerror or error}; give another --work"
@@ -104,9 +105,12 @@ def prepare_work(
 
 
 def remove_windows(folder: Path) -> None:
-    """Remove the live windows in a folder, and nothing that is none."""
-    for header in folder.glob(f"*/{WINDOWS_FILE}"):
-        shutil.rmtree(header.parent, ignore_errors=True)
+    """Remove the live windows in a folder, and nothing that is none, nor what a link leads to."""
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for inner in folder.iterdir():
+        if inner.is_dir() and not inner.is_symlink() and are_windows(inner):
+            shutil.rmtree(inner, ignore_errors=True)
     with suppress(OSError):
         folder.rmdir()
 

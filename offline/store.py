@@ -265,7 +265,9 @@ def _mapping_os_errors(folder: Path) -> Iterator[None]:
 
 
 def remove_store(folder: Path) -> None:
-    """Remove a feature store, and nothing that is none."""
+    """Remove a feature store, and nothing that is none, nor what a link leads to."""
+    if folder.is_symlink():
+        return
     for name in (*FILES, _DONE_NEXT):
         (folder / name).unlink(missing_ok=True)
     with suppress(OSError):

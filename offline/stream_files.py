@@ -89,7 +89,8 @@ def find_streams(folder: Path) -> list[Stream]:
     """
     if not folder.is_dir():
         raise LabelsError(f"no such folder: {folder}; make streams with: breath-offline compose")
-    sounds = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".wav", ".flac"))
+    found = (path for path in folder.iterdir() if path.suffix.lower() in (".wav", ".flac"))
+    sounds = sorted(found, key=lambda path: (path.stem, path.name))
     for one, other in pairwise(sounds):
         if one.stem == other.stem and labels_beside(one) is not None:
             raise LabelsError(

@@ -16,7 +16,7 @@ from realtime.replay import Replay
 
 OVERALL = "overall"
 LONG_PAUSES = "pauses of 3 s and more between breaths"
-# By accident it is one label in 1,600, or, of labels that somebody has put in steps of 0.1 s, one in three.
+# By accident it is one label in 1,600.
 _OWN_SHARE = 0.5
 
 

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from engines.paths import path_from_text
 from realtime.config import Given, LiveConfig, resolve
 from realtime.engine import open_engine
 from realtime.listening import Listening
-from realtime.pipeline import Pipeline
+from realtime.pipeline import Pipeline, PipelineSettings
 from realtime.pushing import Stream
 from realtime.session import Session
 from realtime.shared_engine import SharedEngine
@@ -47,7 +48,8 @@ class Detector(Closing):
         engine: `auto`, `onnxruntime`, `openvino`, `torch`, `tensorrt` or `tensorrt-rtx`; None: that of
             `config_file`, or `auto`.
         hop_s: distance of two answers, seconds, 0.01 to 1.
-        channel: of the sound that is listened to, counted from 0; None: the mean of all.
+        channel: of the sound that is listened to, counted from 0; None: that of `config_file` where there are
+            several, or the mean of all.
         n_threads: threads of one inference; None: the engine's own choice.
         settings: any other setting of `breath-live --print-config` by its dotted name, such as
             `{"presence.gate_dbfs": -50}`; they go before those of `config_file`.
@@ -100,6 +102,7 @@ class Detector(Closing):
             for key, value in wanted.items()
             if value is not None
         }
+        self._is_channel_asked_for = "channel" in given
         file = os.devnull if config_file is None else Path(config_file)
         self._config = resolve(given, file, environment={}).config
         self._pack = load_pack(self._config.pack)
@@ -222,7 +225,8 @@ class Detector(Closing):
             RateUnsupportedError: the rate cannot be used.
         """
         collector = Collector(self._callbacks, with_frames=with_frames)
-        return Stream(self._engine, self._pack, self._config.pipeline, rate_hz, n_channels, collector)
+        settings = self._settings_for(n_channels)
+        return Stream(self._engine, self._pack, settings, rate_hz, n_channels, collector)
 
     def on(self, kind: type[T], callback: Callable[[T], object]) -> Callable[[], None]:
         """Call back with every object of a kind, from whatever is heard, at the moment it is known.
@@ -256,15 +260,22 @@ class Detector(Closing):
             listening.close()
         self._engine.close()
 
+    def _settings_for(self, n_channels: int) -> PipelineSettings:
+        """Of several channels the file may choose one, of a single one only the caller."""
+        settings = self._config.pipeline
+        is_moot = n_channels == 1 and not self._is_channel_asked_for
+        return replace(settings, channel=None) if is_moot else settings
+
     def _listening(self, source: AudioSource, seconds: float | None, with_frames: bool) -> Listening:
         collector = Collector(self._callbacks, with_frames=with_frames)
         try:
             _check_seconds(seconds)
-            pipeline = Pipeline(source, self._engine, self._pack.manifest, self._config.pipeline)
+            settings = self._settings_for(source.n_channels)
+            pipeline = Pipeline(source, self._engine, self._pack.manifest, settings)
         except BaseException:
             source.close()
             raise
-        session = Session(source, pipeline, [collector], seconds, self._config.channel)
+        session = Session(source, pipeline, [collector], seconds, settings.channel)
         listening = Listening(source, session, collector, self._listenings.remove)
         self._listenings.append(listening)
         return listening

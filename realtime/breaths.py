@@ -51,12 +51,24 @@ class BreathSettings:
 
 @dataclass(frozen=True)
 class Draft:
-    """A breath under way; None is what has not come yet. Samples at 16 kHz."""
+    """A breath under way; None is what has not come yet. Samples at 16 kHz.
+
+    Attributes:
+        n_answers: frames since it began to be shown.
+        confidence_sum: of them.
+    """
 
     inhale_onset: int
     inhale_offset: int | None = None
     exhale_onset: int | None = None
     exhale_offset: int | None = None
+    n_answers: int = 0
+    confidence_sum: float = 0.0
+
+    @property
+    def confidence(self) -> float | None:
+        """Mean confidence of the answers; None: there were none."""
+        return self.confidence_sum / self.n_answers if self.n_answers else None
 
 
 @dataclass(frozen=True)
@@ -69,10 +81,9 @@ class BreathState:
         has_breathed: whether any breath has been heard: before that, silence is no pause.
         is_apnoea: whether an apnoea-like pause has been told and has not ended.
         unbroken_since: end of the last gap.
+        unhidden_since: end of the last gap in which a breath could lie.
         draft: the breath under way.
         before: what the draft is if the phase that is going on turns out to have lasted no time.
-        n_answers: frames since the draft began.
-        confidence_sum: of them.
         n_breaths: complete breaths so far.
         cycles: inhale onset and end of the complete breaths that a rate or variability still needs, oldest
             first.
@@ -84,10 +95,9 @@ class BreathState:
     has_breathed: bool = False
     is_apnoea: bool = False
     unbroken_since: int = 0
+    unhidden_since: int = 0
     draft: Draft | None = None
     before: Draft | None = None
-    n_answers: int = 0
-    confidence_sum: float = 0.0
     n_breaths: int = 0
     cycles: tuple[tuple[int, int], ...] = ()
     now: int = 0
@@ -146,14 +156,14 @@ def advance(
     if isinstance(event, Gap):
         return _broken(state, event)
     if isinstance(event, Frame):
-        confidence_sum = state.confidence_sum + event.confidence
-        state = replace(state, n_answers=state.n_answers + 1, confidence_sum=confidence_sum)
+        draft, before = (_answered(one, event.confidence) for one in (state.draft, state.before))
+        state = replace(state, draft=draft, before=before)
         return _waited(state, event.end_sample, settings)
     draft = state.before if event.onset_sample == state.shown_since else state.draft
     state = replace(state, now=max(state.now, event.reported_sample), draft=draft, before=draft)
     if event.phase is Phase.NONE:
         draft = None if state.draft is None else _paused(state.draft, event.onset_sample)
-        since = max(event.onset_sample, state.unbroken_since)
+        since = max(event.onset_sample, state.unhidden_since)
         return replace(state, shown=Phase.NONE, shown_since=since, draft=draft), ()
     state, rows = _breathing_again(state, event.onset_sample, settings)
     state = replace(state, shown=event.phase, shown_since=event.onset_sample, has_breathed=True)
@@ -172,7 +182,7 @@ def _broken(state: BreathState, gap: Gap) -> tuple[BreathState, tuple[Row, ...]]
     end = Apnoea(False, state.shown_since, max(state.shown_since, gap.from_sample))
     rows = (end,) if state.is_apnoea else ()
     since = gap.to_sample if state.shown is Phase.NONE else state.shown_since
-    return replace(state, shown_since=since, is_apnoea=False), rows
+    return replace(state, shown_since=since, unhidden_since=gap.to_sample, is_apnoea=False), rows
 
 
 def _waited(state: BreathState, now: int, settings: BreathSettings) -> tuple[BreathState, tuple[Row, ...]]:
@@ -195,6 +205,12 @@ def _breathing_again(
     told = state.shown_since + samples_from_seconds(settings.apnoea_s)
     end = Apnoea(False, state.shown_since, max(onset, told))
     return replace(state, is_apnoea=False), (*began, end)
+
+
+def _answered(draft: Draft | None, confidence: float) -> Draft | None:
+    if draft is None:
+        return None
+    return replace(draft, n_answers=draft.n_answers + 1, confidence_sum=draft.confidence_sum + confidence)
 
 
 def _paused(draft: Draft, onset: int) -> Draft:
@@ -220,8 +236,7 @@ def _inhaling(
     after = onset - state.unbroken_since
     is_known = after > blind_samples if blind_samples else after >= 0
     following = Draft(onset) if is_known else None
-    confidence = state.confidence_sum / state.n_answers if state.n_answers else None
-    state = replace(state, draft=following, n_answers=0, confidence_sum=0.0)
+    state = replace(state, draft=following)
     if draft is None or draft.inhale_offset is None or draft.exhale_onset is None:
         return state, ()
     exhale_offset = onset if draft.exhale_offset is None else draft.exhale_offset
@@ -242,7 +257,7 @@ def _inhaling(
         minute_rate_per_min=rate_per_min(_since(cycles, onset, RATE_SPAN_S) or cycles[-1:]),
         sdbb_s=sdbb_s(varied),
         rmssd_s=rmssd_s(varied),
-        confidence=confidence,
+        confidence=draft.confidence,
     )
     return state, (breath,)
 

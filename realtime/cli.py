@@ -14,6 +14,7 @@ from realtime.cli_options import (
     EPILOG,
     channel_option,
     config_option,
+    is_channel_asked_for,
     listening_options,
     live_options,
     microphone_options,
@@ -27,7 +28,7 @@ from realtime.serve.options import serve
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from realtime.config import LiveConfig
+    from realtime.config import Resolved
 
 DEFAULT_COMMAND = "listen"
 _GROUP_OPTIONS = ("--help", "-h", "--version")
@@ -131,10 +132,10 @@ cli.add_command(completion_command(cli, "breath-live"))
 def listen(**params: Any) -> None:
     """Listen to a microphone (this is what happens without a command)."""
 
-    def act(config: "LiveConfig") -> None:
+    def act(resolved: "Resolved") -> None:
         from realtime import live
 
-        live.listen(config)
+        live.listen(resolved.config)
 
     _act(params, act, has_profile=True)
 
@@ -153,10 +154,10 @@ def replay(files: tuple[str, ...], **params: Any) -> None:
     objects of --events name theirs in a further column or key, file.
     """
 
-    def act(config: "LiveConfig") -> None:
+    def act(resolved: "Resolved") -> None:
         from realtime import live
 
-        live.replay(config, files, is_channel_asked_for=params["channel"] is not None)
+        live.replay(resolved.config, files, is_channel_asked_for=is_channel_asked_for(resolved))
 
     _act(params, act)
 
@@ -168,10 +169,10 @@ def replay(files: tuple[str, ...], **params: Any) -> None:
 def demo(**params: Any) -> None:
     """Listen to a synthetic breather, to see everything work without a microphone."""
 
-    def act(config: "LiveConfig") -> None:
+    def act(resolved: "Resolved") -> None:
         from realtime import live
 
-        live.demo(config)
+        live.demo(resolved.config)
 
     _act(params, act)
 
@@ -205,7 +206,7 @@ def devices() -> None:
     print_devices(found, rates_hz)
 
 
-def _act(params: dict[str, Any], act: Callable[["LiveConfig"], None], *, has_profile: bool = False) -> None:
+def _act(params: dict[str, Any], act: Callable[["Resolved"], None], *, has_profile: bool = False) -> None:
     resolved = resolved_from_params(params)
     if has_profile:
         from realtime.profiles import with_profile
@@ -216,7 +217,7 @@ def _act(params: dict[str, Any], act: Callable[["LiveConfig"], None], *, has_pro
 
         click.echo(text_from_resolved(resolved))
         return
-    act(resolved.config)
+    act(resolved)
 
 
 add_examples(cli, LIVE_EXAMPLES)

@@ -216,3 +216,8 @@ def resolved_from_params(params: dict[str, Any]) -> "Resolved":
         if value is not None:
             given[key] = Given(value, flag, is_text=True)
     return resolve(given, params["config_file"])
+
+
+def is_channel_asked_for(resolved: "Resolved") -> bool:
+    """Whether the channel was chosen on the command line, for this very sound, and not for a microphone."""
+    return resolved.origins["channel"] in ("--channel", "--set")

@@ -164,14 +164,15 @@ class Stream:
         Raises:
             EngineError: the engine failed.
         """
-        self._session.finish()
-        said = self._collector.take()
-        self.reset()
-        return said
+        try:
+            self._session.finish()
+            return self._collector.take()
+        finally:
+            self.reset()
 
     def reset(self) -> None:
         """Forget everything heard; the next sample is the first of a new stream."""
-        self._collector.take()
+        self._collector.clear()
         self._next_sample = 0
         self._source.lost_samples = 0
         self._pipeline = Pipeline(self._source, self._engine, self._manifest, self._settings)
@@ -184,7 +185,7 @@ class Stream:
 
         Between two pushes. The rest of the sound then gives the events that it would have given without the
         break: exactly at 16 kHz; at other rates the resampled sound may differ by rounding, less than 1e-5 of
-        full scale. The counts and the latency of `summary` are not kept.
+        full scale. The counts, rates and latency of `summary` are not kept.
         """
         content = {
             "version": _STATE_VERSION,

@@ -201,14 +201,16 @@ class Session:
 
     def _unless_paused(self, block: Block) -> Block:
         """The block; in a pause of a live source only the time that it took."""
-        if self._controls.is_paused and not self._is_resuming:
+        # Looked at once: it may change at any time.
+        is_paused = self._controls.is_paused
+        if is_paused and not self._is_resuming:
             for sink in self._pausing:
                 sink.pause()
-        if self._controls.is_paused and self._source.is_live:
+        if is_paused and self._source.is_live:
             self._health = replace(self._health, time_end=block.end, note=PAUSED)
             self._is_resuming = True
             return Block(block.end, block.samples[:0], PAUSED)
-        if self._controls.is_paused:
+        if is_paused:
             began_s = time.monotonic()
             self._controls.wait_while_paused()
             if isinstance(self._source, PacedSource):

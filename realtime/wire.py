@@ -78,7 +78,7 @@ class BreathMessage(Message, frozen=True, kw_only=True, tag="breath"):
     minute_rate_per_min: Positive
     sdbb_s: Seconds | None
     rmssd_s: Seconds | None
-    confidence: Share | None
+    confidence: Share | UnsetType | None = UNSET
 
 
 class ApnoeaMessage(Message, frozen=True, kw_only=True, tag="apnoea"):

@@ -4,8 +4,6 @@ import itertools
 from contextlib import ExitStack
 from pathlib import Path
 
-import msgspec
-
 from engines.errors import ConfigError
 from engines.paths import is_there, path_from_text
 from realtime.config import LiveConfig
@@ -17,7 +15,7 @@ from realtime.sources import AudioSource
 from realtime.wire import StartMessage
 
 _LONGEST_HEADER = 4096
-_START = "start"
+_START = '{"event":"start"'
 
 
 class Writers:
@@ -124,14 +122,7 @@ def _begins_with_a_start(path: Path) -> bool:
     """Whether a file holds the events of a microphone."""
     if not path.is_file():
         return False
-    try:
-        return msgspec.json.decode(_beginning_of(path).split("\n")[0], type=_AnyEvent).event == _START
-    except msgspec.DecodeError:
-        return False
-
-
-class _AnyEvent(msgspec.Struct):
-    event: str
+    return _beginning_of(path).startswith(_START)
 
 
 def _beginning_of(path: Path) -> str:

@@ -1,6 +1,6 @@
 """A browser's microphone as a source of sound: what a page sends is heard like any other microphone."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -26,8 +26,8 @@ class BrowserSource(Closing):
 
     `hear`, `skip` and `end` are for the thread of the server and never wait; the rest is for the live path.
     When nothing comes, empty blocks say so after 0.8 s and from then on every 0.2 s; not before the first
-    sound, which begins the stream. What is late is not lost: the sound goes on with the next sample, unless
-    the page says that some are missing.
+    sound, which begins the stream: until then `is_run_over` is asked whether to wait any longer. What is
+    late is not lost: the sound goes on with the next sample, unless the page says that some are missing.
 
     Args:
         name: for people.
@@ -55,6 +55,7 @@ class BrowserSource(Closing):
         self._queue = SoundQueue(round(_ROOM_S * rate_hz))
         self._n_skipped = 0
         self._is_closed = False
+        self.is_run_over: Callable[[], bool] = lambda: False
 
     @property
     def lost_samples(self) -> int:
@@ -110,6 +111,8 @@ class BrowserSource(Closing):
             n_quiet += 1
             if end and n_quiet >= round(STALL_S / _TICK_S):
                 yield Block(end, np.zeros((0, 1), np.float32))
+            elif not end and self.is_run_over():
+                return
 
     def close(self) -> None:
         """See `AudioSource`."""

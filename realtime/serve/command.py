@@ -58,7 +58,8 @@ def run_server(config: LiveConfig, options: ServeOptions) -> None:
             live.demo(config, onlooker=onlooker)
         else:
             recording = replace(config, pace=1.0 if config.pace is None else config.pace)
-            live.replay(recording, [options.source], onlooker=onlooker)
+            is_asked_for = options.is_channel_asked_for
+            live.replay(recording, [options.source], onlooker, is_channel_asked_for=is_asked_for)
 
 
 def _print_address(address: str, listens_to: str, *, is_private: bool) -> None:

@@ -48,6 +48,7 @@ class Desk:
                         return
                     self._changed.wait(_TICK_S)
                 source = self._current = self._waiting.popleft()
+                source.is_run_over = is_over
             yield source
             with self._changed:
                 self._current = None

@@ -5,7 +5,12 @@ from typing import Any
 
 import click
 
-from realtime.cli_options import listening_options, live_options, resolved_from_params
+from realtime.cli_options import (
+    is_channel_asked_for,
+    listening_options,
+    live_options,
+    resolved_from_params,
+)
 
 DEFAULT_PORT = 8765
 MICROPHONE = "microphone"
@@ -24,6 +29,7 @@ class ServeOptions:
         source: `microphone`, `browser`, `demo`, or the path of a recording.
         allowed_hosts: further names under which browsers may call the server.
         allowed_origins: of pages of other sites that may call it.
+        is_channel_asked_for: see `live.replay`.
     """
 
     host: str = "127.0.0.1"
@@ -32,6 +38,7 @@ class ServeOptions:
     source: str = MICROPHONE
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    is_channel_asked_for: bool = False
 
 
 @click.command("serve", short_help="Show everything on a web page, and to programs over HTTP.")
@@ -107,4 +114,6 @@ def serve(
         return
     from realtime.serve.command import run_server
 
-    run_server(resolved.config, ServeOptions(host, port, token, source, allowed_hosts, allowed_origins))
+    is_asked_for = is_channel_asked_for(resolved)
+    options = ServeOptions(host, port, token, source, allowed_hosts, allowed_origins, is_asked_for)
+    run_server(resolved.config, options)

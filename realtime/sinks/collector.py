@@ -34,6 +34,10 @@ class Collector:
         self._kept: list[Event | Frame] = []
         self._error: Exception | None = None
 
+    def clear(self) -> None:
+        """Forget what has come, and what a callback raised."""
+        self._kept, self._error = [], None
+
     def take(self) -> list[Event | Frame]:
         """What has come since the last call, oldest first; the first error of a callback instead, if any."""
         error, self._error = self._error, None

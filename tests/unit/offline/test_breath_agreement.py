@@ -63,6 +63,14 @@ def test_a_breath_is_matched_once_and_by_the_nearest():
     assert found.caption == "2 of 2 true breaths are found among 3 rows"
 
 
+def test_a_night_is_matched_breath_by_breath():
+    truth = phases(*[1.0, 2.0] * 10_000)
+    shown = breaths_from_truth(truth)
+    found = breath_agreement([(truth, shown[::2])])
+    assert (found.n_true, found.n_matched) == (10_000, 5_000)
+    assert found.by_quantity["cycle_s"].bias == 0
+
+
 def test_where_nothing_matches_there_are_no_figures():
     truth = phases(1.0, 2.0)
     for shown in ([], breaths_from_truth(phases(1.0, 2.0, start_s=20.0))):

@@ -256,6 +256,8 @@ def test_a_name_with_its_folder_is_that_of_one_file(tmp_path):
     write_table(tmp_path, "file_name,label,day", "audio/a,E,a", "train/b.wav,I,b")
     clips = ClipSet.read(tmp_path)
     assert [clips.name_of(clip) for clip in clips] == ["audio/a.wav", "train/b.wav"]
+    write_table(tmp_path, "file_name,label,day", "audio/a.flac,E,a")
+    assert [clips.name_of(clip) for clip in ClipSet.read(tmp_path)] == ["audio/a.wav"]
     write_table(tmp_path, "file_name,label,day", "audio/a,E,a", "monday/b.wav,I,b")
     with pytest.raises(LabelsError, match=r"no sound file for 'monday/b\.wav'"):
         ClipSet.read(tmp_path)

@@ -21,6 +21,7 @@ from offline.clips import ClipSet, read_clip
 from offline.compose.material import Material
 from offline.cut import SHORTEST_SAMPLES, cut
 from offline.cut_recordings import find_recordings
+from offline.labels_beside import labels_beside
 from offline.precompute import precompute
 from offline.store import open_store
 from realtime.cli import cli as live
@@ -358,6 +359,24 @@ def test_notes_beside_a_recording_are_no_labels(tmp_path):
     assert f"passed over for want of labels: {walk}" in result.output
 
 
+@pytest.mark.parametrize(
+    "text", ["0.5\t0.7\t\n", "\n\n0.5\t1.0\tsneeze\n", "start_s, end_s, phase\n0.5,1,sneeze\n"]
+)
+def test_labels_that_are_wrong_are_no_notes(tmp_path, text):
+    night = write_recording(tmp_path / "20260101-night.wav", labels=".csv")
+    night.with_suffix(".txt").write_text(text)
+    result = run(tmp_path, "--out", tmp_path / "set")
+    assert result.exit_code == 5
+    assert "night.txt, line" in result.output
+
+
+def test_an_empty_text_says_that_nobody_breathes(tmp_path):
+    night = write_recording(tmp_path / "20260101-night.wav", labels=".csv")
+    night.with_suffix(".txt").write_text("\n")
+    labels = labels_beside(night)
+    assert (labels.file, labels.phases, labels.is_disputed) == (night.with_suffix(".txt"), (), True)
+
+
 def test_labels_and_sounds_without_any_cannot_be_named(tmp_path):
     path = write_recording(tmp_path / "x.wav")
     result = run(path.with_suffix(".txt"), "--out", tmp_path / "clips")
@@ -411,7 +430,7 @@ def test_a_kill_leaves_nothing_that_looks_complete_and_the_next_run_begins_anew(
     )
     assert killed.returncode == -9
     assert [inside.name for inside in out.iterdir()] == [".partial"]
-    for folder in (out, out / ".cut.partial"):
+    for folder in (out, out / ".partial"):
         with pytest.raises(LabelsError, match="holds no CSV"):
             ClipSet.read(folder)
     assert run(path, "--out", out).exit_code == 0

@@ -79,6 +79,27 @@ def test_a_restart_deletes_checkpoints_live_windows_and_curves_and_nothing_else(
     assert list((work / TENSORBOARD).iterdir()) == []
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_restart_follows_no_links(work, key, tmp_path):
+    for name, file in (
+        (STORE, HEADER_FILE),
+        (WINDOWS, "epoch-00/windows.json"),
+        (TENSORBOARD, "events.out.1"),
+    ):
+        (tmp_path / "shared" / name / file).parent.mkdir(parents=True)
+        (tmp_path / "shared" / name / file).write_text("{}")
+        (work / name).symlink_to(tmp_path / "shared" / name)
+    prepare(work, key, is_restarted=True)
+    assert len([path for path in (tmp_path / "shared").rglob("*") if path.is_file()]) == 3
+
+
+def test_half_of_an_epoch_is_deleted_too(work, key):
+    (work / WINDOWS / "epoch-00").mkdir(parents=True)
+    (work / WINDOWS / "epoch-00" / "spectrograms.npy").write_bytes(b"")
+    prepare(work, key, is_restarted=True)
+    assert not (work / WINDOWS).exists()
+
+
 def test_a_restart_leaves_what_is_not_of_a_training_in_folders_of_these_names(work, key):
     kept = [work / WINDOWS / "photos" / "a.jpg", work / STORE / "thesis.txt", work / TENSORBOARD / "b.txt"]
     for path in kept:

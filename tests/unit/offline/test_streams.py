@@ -145,6 +145,7 @@ def test_labels_that_go_on_after_the_sound_are_refused(tmp_path):
 def test_a_recording_counts_once(tmp_path):
     write_stream(tmp_path, "night", np.zeros(16_000), [])
     soundfile.write(tmp_path / "night.flac", np.zeros(16_000), RATE_HZ)
+    soundfile.write(tmp_path / "night.mic.wav", np.zeros(16_000), RATE_HZ)
     with pytest.raises(LabelsError, match=r"night lie beside night\.flac and night\.wav"):
         find_streams(tmp_path)
     (tmp_path / "night.csv").unlink()

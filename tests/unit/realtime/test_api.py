@@ -287,6 +287,23 @@ def test_what_a_callback_raises_costs_no_sound(detector, breathing):
     assert stream.push(breathing[-1_600:]) == whole
 
 
+def test_what_a_callback_raised_does_not_outlive_a_reset(detector, breathing):
+    def fail(event):
+        raise LookupError(event.phase)
+
+    stream = detector.stream(16_000)
+    whole = stream.push(breathing)
+    end = detector.on(PhaseEvent, fail)
+    # As when the engine fails after it, in the same piece of sound.
+    stream._collector.report(whole[0])
+    stream.reset()
+    stream._collector.report(whole[0])
+    with pytest.raises(LookupError):
+        stream.finish()
+    end()
+    assert stream.push(breathing) == whole
+
+
 def test_an_asynchronous_loop_gets_the_same_and_others_run_meanwhile(detector, recording):
     async def hear():
         ticks = 0
@@ -456,6 +473,18 @@ def test_a_file_or_a_rate_that_cannot_be_says_why(detector, tiny_pack, recording
         detector.stream(16_000, n_channels=0)
     with Detector(pack=tiny_pack, channel=5) as fifth, pytest.raises(ConfigError, match="no channel 5"):
         fifth.file(recording)
+
+
+def test_a_channel_of_the_file_is_for_sound_of_several(tiny_pack, recording, tmp_path):
+    file = tmp_path / "breath.toml"
+    file.write_text("channel = 5\n")
+    with Detector(pack=tiny_pack, config_file=file) as detector:
+        assert list(detector.demo(2.0, pace=0, with_frames=True))
+        detector.stream(16_000)
+        with pytest.raises(ConfigError, match="no channel 5"):
+            detector.stream(16_000, n_channels=2)
+        with pytest.raises(ConfigError, match="no channel 5"):
+            detector.file(recording)
 
 
 def test_neither_variables_nor_the_users_file_change_a_program(tiny_pack, clean_environment, monkeypatch):

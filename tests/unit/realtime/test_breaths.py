@@ -194,6 +194,11 @@ def test_a_gap_ends_a_pause_and_the_next_is_counted_from_its_end():
     )  # fmt: skip
 
 
+def test_a_pause_that_is_told_after_a_short_gap_began_before_it():
+    begins, _ = rows((IN, 0), Gap(at(3), at(3.02), "x"), (NONE, 2.9), frame(13), (IN, 14))
+    assert begins == Apnoea(True, at(2.9), at(13))
+
+
 def test_a_gap_without_room_for_a_breath_ends_no_pause_but_breaks_the_breath():
     gap = Gap(at(14), at(14.02), "this machine was too busy")
     assert rows((IN, 0), (NONE, 2), frame(13), gap, frame(25), (IN, 30)) == (
@@ -240,6 +245,19 @@ def test_the_confidence_of_a_breath_is_that_of_its_answers():
     ]
     first, second = rows(*said, (OUT, 4), (IN, 5))
     assert (first.confidence, second.confidence) == pytest.approx((0.7, 0.9))
+    # Of a breath that seemed to be over, and went on, all of them.
+    said = [
+        (IN, 0),
+        answer(1, 0.2),
+        (NONE, 1),
+        answer(3, 0.4),
+        (IN, 3.5),
+        answer(4, 0.9),
+        (OUT, 3.5),
+        answer(5, 0.5),
+    ]
+    (whole,) = rows(*said, (IN, 6))
+    assert (whole.inhale_onset_sample, whole.confidence) == (0, pytest.approx(0.5))
     assert rows(*regular(1))[0].confidence is None
 
 

@@ -252,6 +252,19 @@ def test_frames_and_events_do_not_share_a_file_nor_destroy_the_recording(recordi
     assert recording.read_bytes() == before
 
 
+def test_a_channel_that_is_asked_for_has_to_be_there(tmp_path, monkeypatch):
+    recording = tmp_path / "mono.wav"
+    soundfile.write(recording, np.zeros(20_000, np.float32), 16_000)
+    for flags in (["--channel", "1"], ["--set", "channel=1"]):
+        refused = live("replay", recording, *flags)
+        assert refused.exit_code == 2
+        assert "there is no channel 1" in refused.stderr
+        served = live("serve", "--port", 0, "--source", recording, "--pace", 0, *flags)
+        assert served.exit_code == 2, served.stderr
+    monkeypatch.setenv("BREATH_CHANNEL", "1")
+    assert live("replay", recording).exit_code == 0
+
+
 def test_breaths_are_written_as_rows_and_as_events(tmp_path):
     table, events = tmp_path / "breaths.csv", tmp_path / "events.jsonl"
     result = live("demo", "--pace", 0, "--seconds", 30, "--breaths", table, "--events", events)

@@ -210,7 +210,7 @@ def test_a_named_pipe_that_nobody_reads_holds_nothing_up(tmp_path):
     import fcntl
 
     # Opened, and never read: room for less than the rows of 4 s.
-    reader = os.open(pipe, os.O_RDONLY)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
     _, err = process.communicate(timeout=120)
     os.close(reader)

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,6 +195,22 @@ def test_what_fails_in_the_middle_leaves_no_half_of_a_set(run, tmp_path, monkeyp
         written(out, name, *content)
 
     monkeypatch.setattr(stream_set, "_write_stream", full)
+    result = run(tmp_path / "out", "--part", "all", "--kind", "fast", "--snr", "clean")
+    assert result.exit_code == 6
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_fails_while_it_is_put_in_its_place_leaves_nothing(run, tmp_path, monkeypatch):
+    rename, moved = Path.rename, []
+
+    def interrupted(self, target):
+        if self.parent.name == ".partial":
+            moved.append(target)
+            if len(moved) == 3:
+                raise OSError("interrupted")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
     result = run(tmp_path / "out", "--part", "all", "--kind", "fast", "--snr", "clean")
     assert result.exit_code == 6
     assert not (tmp_path / "out").exists()

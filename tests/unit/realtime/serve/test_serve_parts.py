@@ -355,6 +355,14 @@ def test_a_browser_that_falls_silent_is_noticed():
     assert next(blocks, None) is None
 
 
+def test_nobody_waits_for_a_first_sound_after_the_end():
+    desk, is_over = Desk(), threading.Event()
+    desk.open(48000, "float32")
+    blocks = next(desk.sources(is_over.is_set)).blocks()
+    threading.Timer(0.3, is_over.set).start()
+    assert next(blocks, None) is None
+
+
 def test_what_no_browser_should_send():
     with pytest.raises(RateUnsupportedError):
         BrowserSource("page", 10)
