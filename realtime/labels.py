@@ -38,13 +38,18 @@ class PhaseInterval:
 
 
 def are_labels(path: Path) -> bool:
-    """Whether a file holds labels, as far as its first line tells: nothing else should replace them."""
+    """Whether a file holds labels, as far as its first line tells: nothing else should replace them.
+
+    The beginning of a sound may hold two tabs by chance, but never without other characters of control.
+    """
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as text:
             first = text.readline(_LONGEST_HEADER).strip()
     except OSError:
         return False
-    return first == ",".join(_CSV_HEADER) or len(first.split("\t")) == len(_CSV_HEADER)
+    cells = first.split("\t")
+    is_text = all(character >= " " for cell in cells for character in cell)
+    return is_text and (first == ",".join(_CSV_HEADER) or len(cells) == len(_CSV_HEADER))
 
 
 def read_labels(path: Path) -> tuple[PhaseInterval, ...]:

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from engines.errors import LabelsError
 from realtime.events import Phase
-from realtime.labels import PhaseInterval, audacity_from_labels, csv_from_labels, read_labels
+from realtime.labels import PhaseInterval, are_labels, audacity_from_labels, csv_from_labels, read_labels
 
 INHALE_THEN_EXHALE = (
     PhaseInterval(1600, 16_000, Phase.INHALE),
@@ -99,3 +99,20 @@ def test_a_file_that_is_not_there_or_not_text_is_a_labels_error(tmp_path):
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(LabelsError, match="UTF-8"):
         read_labels(tmp_path / "binary.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"start_s,end_s,phase\r\n0,1,i\r\n", True),
+        (b"0.5\t1.0\tinhale\n", True),
+        (b"\xef\xbb\xbf0.5\t1.0\t\xe9xhale\n", True),
+        # An Ogg whose serial number happens to hold two tabs.
+        (b"OggS\x00\x02\x00\x00\x09\x12\x09\x00\x01vorbis\n", False),
+        (b"slept badly\n", False),
+    ],
+)
+def test_labels_are_told_from_other_files_by_their_first_line(tmp_path, content, expected):
+    (tmp_path / "file").write_bytes(content)
+    assert are_labels(tmp_path / "file") is expected
+    assert not are_labels(tmp_path / "none")
