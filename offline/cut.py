@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engines.contract import RATE_HZ, WINDOW_SAMPLES
 from engines.errors import LabelsError
 from offline.cut_recordings import Recording
-from offline.labels_beside import MOST_BEYOND_SAMPLES
+from offline.labels_beside import check_end
 from offline.output import filled_at_once
 from realtime.channels import mono_from_samples
 from realtime.clock import seconds_from_samples
@@ -109,13 +109,7 @@ def _sounds_of_phases(
         if waiting:
             n_past = min(n_past, max(0, waiting[0].start_sample - held_from))
         held, held_from = held[n_past:], held_from + n_past
-    end = held_from + len(held)
-    if recording.labels.phases and recording.labels.phases[-1].end_sample > end + MOST_BEYOND_SAMPLES:
-        labels_s, sound_s = map(seconds_from_samples, (recording.labels.phases[-1].end_sample, end))
-        raise LabelsError(
-            f"{recording.labels.file} goes on to {labels_s:.2f} s, but {recording.sound.name} ends at "
-            f"{sound_s:.2f} s; mend the labels, or bring the whole sound that they belong to"
-        )
+    check_end(recording.labels, recording.sound, held_from + len(held))
     for interval in waiting:
         yield interval, held[max(0, interval.start_sample - held_from) :]
 

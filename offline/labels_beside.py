@@ -5,12 +5,13 @@ from pathlib import Path
 
 from engines.contract import RATE_HZ
 from engines.errors import LabelsError
+from realtime.clock import seconds_from_samples
 from realtime.labels import PhaseInterval, are_labels, read_labels
 
 # Some file systems count in steps of 2 s, and copying gives files their times one after the other.
 _SAME_TIME_S = 2.0
-MOST_BEYOND_SAMPLES = RATE_HZ
-"""A recorder that was killed may have labelled so much of which its sound does not tell yet, at 16 kHz."""
+# A recorder that was killed may have labelled sound of which the header does not tell yet.
+_MOST_BEYOND_SAMPLES = RATE_HZ
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,21 @@ def labels_beside(sound: Path, form: str = "auto") -> Labels | None:
             "or say to breath-offline cut which is right: --labels csv or txt"
         )
     return Labels(text, phases, is_disputed=True)
+
+
+def check_end(labels: Labels, sound: Path, n_samples: int) -> None:
+    """See that labels end with their sound, which has `n_samples` at 16 kHz.
+
+    Raises:
+        LabelsError: they go on.
+    """
+    end = labels.phases[-1].end_sample if labels.phases else 0
+    if end > n_samples + _MOST_BEYOND_SAMPLES:
+        labels_s, sound_s = map(seconds_from_samples, (end, n_samples))
+        raise LabelsError(
+            f"{labels.file} goes on to {labels_s:.2f} s, but {sound.name} ends at {sound_s:.2f} s; "
+            "mend the labels, or bring the whole sound that they belong to"
+        )
 
 
 def _are_notes(text: Path) -> bool:

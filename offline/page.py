@@ -55,6 +55,11 @@ def figures_html(images: Mapping[str, bytes], captions: Mapping[str, str], *, is
     return f'<div class="{classes}">\n{figures}\n</div>'
 
 
+def warning_html(text: str) -> str:
+    """What may make the figures worthless, as a paragraph; nothing for nothing."""
+    return f'<p class="warning">{html.escape(text)}.</p>' if text else ""
+
+
 def facts_html(facts: Mapping[str, str]) -> str:
     """A table of two columns, for what is to be copied rather than read."""
     rows = "\n".join(

@@ -7,7 +7,7 @@ import numpy as np
 
 from offline.evaluate import Evaluation, Score
 from offline.metrics import SCORE_NAMES
-from offline.page import facts_html, figures_html, page_html, write_page
+from offline.page import facts_html, figures_html, page_html, warning_html, write_page
 from offline.plots import draw_all
 
 _CAPTIONS = {
@@ -35,7 +35,7 @@ def page_from_evaluation(evaluation: Evaluation, images: dict[str, bytes]) -> st
     title = f"{signature.pack}: {signature.n_clips} clips, part {signature.part}"
     days = ", ".join(f"{count} {part}" for part, count in signature.days_by_part.items())
     body = f"""<p>Days by the part of the pack's split they belong to: {html.escape(days)}.</p>
-{_warning(evaluation)}
+{warning_html(evaluation.warning)}
 {_table(evaluation.scores)}
 <p><small>Below each score its 95 % interval: whole days drawn again {signature.n_draws} times.
 Calibration error: 15 bins of confidence (Guo et al. 2017).</small></p>
@@ -43,11 +43,6 @@ Calibration error: 15 bins of confidence (Guo et al. 2017).</small></p>
 <h2>Signature</h2>
 {_signature(evaluation)}"""
     return page_html(title, body)
-
-
-def _warning(evaluation: Evaluation) -> str:
-    text = html.escape(evaluation.warning)
-    return f'<p class="warning">{text}.</p>' if text else ""
 
 
 def _table(scores: dict[str, Score]) -> str:

@@ -11,8 +11,8 @@ import msgspec
 import soundfile
 
 from engines.errors import LabelsError
-from offline.labels_beside import MOST_BEYOND_SAMPLES, Labels, labels_beside
-from realtime.clock import seconds_from_samples
+from offline.labels_beside import check_end, labels_beside
+from realtime.clock import samples_from_seconds
 from realtime.labels import PhaseInterval
 
 UNKNOWN = "unknown"
@@ -133,7 +133,9 @@ def _stream(sound: Path) -> Stream | None:
     labels = labels_beside(sound)
     if labels is None:
         return None
-    _check_that_they_fit(labels, sound)
+    # A sound that cannot be read says so when it is heard.
+    with suppress(soundfile.SoundFileError, OSError, TypeError):
+        check_end(labels, sound, samples_from_seconds(soundfile.info(sound).duration))
     table, sidecar = sound.with_suffix(".csv"), sound.with_suffix(".json")
     said = _Sidecar()
     if sidecar.is_file():
@@ -158,20 +160,3 @@ def _stream(sound: Path) -> Stream | None:
         labels.is_disputed,
         labels.has_notes_beside,
     )
-
-
-def _check_that_they_fit(labels: Labels, sound: Path) -> None:
-    """See that labels end with the sound, as far as its header tells.
-
-    Raises:
-        LabelsError: they go on.
-    """
-    # A sound that cannot be read says so when it is heard.
-    with suppress(soundfile.SoundFileError, OSError, TypeError):
-        length_s = soundfile.info(sound).duration
-        end_s = seconds_from_samples(labels.phases[-1].end_sample) if labels.phases else 0.0
-        if end_s > length_s + seconds_from_samples(MOST_BEYOND_SAMPLES):
-            raise LabelsError(
-                f"{labels.file} goes on to {end_s:.2f} s, but {sound.name} ends at {length_s:.2f} s; "
-                "mend the labels, or bring the whole sound that they belong to"
-            )

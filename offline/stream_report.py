@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from offline.breath_agreement import QUANTITIES
-from offline.page import facts_html, figures_html, page_html, write_page
+from offline.page import facts_html, figures_html, page_html, warning_html, write_page
 from offline.stream_chance import Chance, Metronome
 from offline.stream_files import words_from_count
 from offline.stream_measures import BREATH_MEASURES, FALSE_MEASURES, HEADLINES, LOOKAHEAD_MEASURES, Measure
@@ -53,7 +53,7 @@ def page_from_evaluation(evaluation: StreamEvaluation, images: Mapping[str, byte
     body = f"""<p>The live path heard each stream from its start to its end, with an answer every {hop_s:g} s.
 What it showed is held against the truth of that moment. Days by the part of the pack's split they belong
 to: {html.escape(_days(evaluation))}.{_SPLICED if signature.n_spliced else ""}</p>
-{_warning(evaluation)}
+{warning_html(evaluation.warning)}
 {_breath_tables(evaluation)}
 <h2>Where nobody breathes</h2>
 {_false_table(evaluation)}
@@ -71,11 +71,6 @@ to: {html.escape(_days(evaluation))}.{_SPLICED if signature.n_spliced else ""}</
 def _days(evaluation: StreamEvaluation) -> str:
     parts = evaluation.signature.days_by_part
     return ", ".join(f"{count} {part}" for part, count in parts.items()) or "no stream states its day"
-
-
-def _warning(evaluation: StreamEvaluation) -> str:
-    text = html.escape(evaluation.warning)
-    return f'<p class="warning">{text}.</p>' if text else ""
 
 
 def _breath_tables(evaluation: StreamEvaluation) -> str:

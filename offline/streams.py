@@ -114,13 +114,9 @@ def evaluation_from_results(signature: StreamSignature, results: Sequence[Stream
     breathing = [result for result in results if result.stream.truth]
 
     def sliced(among: Sequence[StreamResult], key: Callable[[Stream], str | None]) -> dict[str, SliceScore]:
-        names = sorted({name for result in among if (name := key(result.stream)) is not None})
-        return {name: _score([one for one in among if key(one.stream) == name], signature) for name in names}
+        return {name: _score(group, signature) for name, group in _grouped(among, key).items()}
 
-    by_kind = {
-        kind: [one for one in breathing if one.stream.kind == kind]
-        for kind in sorted({one.stream.kind for one in breathing})
-    }
+    by_kind = _grouped(breathing, lambda stream: stream.kind)
     by_snr = sliced(breathing, lambda stream: stream.snr_class)
     return StreamEvaluation(
         signature,
@@ -138,6 +134,14 @@ def evaluation_from_results(signature: StreamSignature, results: Sequence[Stream
         n_labels_as_shown=sum(map(_n_as_shown, breathing)),
         streams=tuple(results),
     )
+
+
+def _grouped(
+    among: Sequence[StreamResult], key: Callable[[Stream], str | None]
+) -> dict[str, list[StreamResult]]:
+    """Results by a fact of their streams, in its order; those of which it is not known are left out."""
+    names = sorted({name for result in among if (name := key(result.stream)) is not None})
+    return {name: [one for one in among if key(one.stream) == name] for name in names}
 
 
 def _n_as_shown(result: StreamResult) -> int:

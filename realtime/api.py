@@ -12,6 +12,7 @@ from engines.closing import Closing
 from engines.errors import ConfigError
 from engines.pack import load_pack
 from engines.paths import path_from_text
+from realtime.channels import meant_channel
 from realtime.config import Given, LiveConfig, resolve
 from realtime.engine import open_engine
 from realtime.listening import Listening
@@ -261,10 +262,10 @@ class Detector(Closing):
         self._engine.close()
 
     def _settings_for(self, n_channels: int) -> PipelineSettings:
-        """Of several channels the file may choose one, of a single one only the caller."""
-        settings = self._config.pipeline
-        is_moot = n_channels == 1 and not self._is_channel_asked_for
-        return replace(settings, channel=None) if is_moot else settings
+        """With the channel that is meant, see `meant_channel`."""
+        is_asked_for = self._is_channel_asked_for
+        channel = meant_channel(self._config.channel, n_channels, is_asked_for=is_asked_for)
+        return replace(self._config.pipeline, channel=channel)
 
     def _listening(self, source: AudioSource, seconds: float | None, with_frames: bool) -> Listening:
         collector = Collector(self._callbacks, with_frames=with_frames)

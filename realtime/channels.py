@@ -27,6 +27,19 @@ def check_channel(channel: int | None, n_channels: int, name: str = "the sound")
     )
 
 
+def meant_channel(channel: int | None, n_channels: int, *, is_asked_for: bool) -> int | None:
+    """The channel to listen to, given how many there are.
+
+    One that was chosen for a microphone, in a file or a variable, does not matter to sound that has only one.
+
+    Args:
+        channel: counted from 0; None is the mean of all.
+        n_channels: how many there are.
+        is_asked_for: whether it was chosen for this very sound.
+    """
+    return channel if is_asked_for or n_channels > 1 else None
+
+
 def mono_from_samples(samples: NDArray[np.float32], channel: int | None) -> NDArray[np.float32]:
     """One channel of (n, channels) float32, or the mean of all for None; (n,) float32.
 

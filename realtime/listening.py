@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from engines.closing import Closing
 from engines.errors import AudioError, ConfigError
 from realtime.events import Frame
-from realtime.session import Session, Summary
+from realtime.session import Session
 from realtime.sinks.collector import Collector, Event
 from realtime.sources import AudioSource
+from realtime.summary import Summary
 
 
 class Listening(Closing):

@@ -9,11 +9,10 @@ import click
 
 from engines.backend import Choice
 from engines.errors import ConfigError, DeviceNotFoundError
-from engines.latency import LatencySummary
 from engines.pack import Pack, load_pack
 from engines.paths import path_from_text
 from realtime.audience import open_audience
-from realtime.channels import check_channel
+from realtime.channels import check_channel, meant_channel
 from realtime.clock import samples_from_seconds
 from realtime.config import LiveConfig
 from realtime.engine import open_engine
@@ -21,15 +20,13 @@ from realtime.onlooker import Onlooker
 from realtime.outlets import Outlets, check_recording_stays_apart
 from realtime.pipeline import Pipeline
 from realtime.resample import check_rate
-from realtime.session import Session, Summary
+from realtime.session import Session
 from realtime.sinks.base import tap_from_sinks
 from realtime.sinks.terminal_view import Facts
 from realtime.sources import AudioSource
-from realtime.stage_meters import text_from_stages
+from realtime.summary import Summary, text_from_summary
 from realtime.wire import StartMessage
 from realtime.writers import Writers, check_targets, is_same_file
-
-_SHOWN_MISSING_S = 0.05
 
 
 def listen(config: LiveConfig, onlooker: Onlooker | None = None) -> None:
@@ -217,8 +214,7 @@ def run(
                     sinks = [*writers.sinks(source, number, start), audience.sink(facts), *outlets.sinks()]
                     sinks += onlooker.sinks(facts, start)
                     tap = tap_from_sinks(sinks)
-                    # Where there is one channel, it is heard, whatever was chosen for a microphone.
-                    channel = config.channel if source.n_channels > 1 else None
+                    channel = meant_channel(config.channel, source.n_channels, is_asked_for=False)
                     settings = replace(config.pipeline, channel=channel)
                     pipeline = Pipeline(source, engine, pack.manifest, settings, tap)
                     if notice and source in opened:
@@ -267,8 +263,8 @@ def _recordings(
     for path in paths:
         with FileSource(path) as source:
             check_rate(source.rate_hz, source.name)
-            if is_channel_asked_for or source.n_channels > 1:
-                check_channel(config.channel, source.n_channels, source.name)
+            channel = meant_channel(config.channel, source.n_channels, is_asked_for=is_channel_asked_for)
+            check_channel(channel, source.n_channels, source.name)
     for path in paths:
         yield FileSource(path, block_samples=config.block_samples, pace=config.pace)
 
@@ -279,43 +275,3 @@ def _print_summaries(sessions: Sequence[tuple[str, Session | Summary]], outlets:
         click.echo(text_from_summary(name, summary), err=True)
     for line in outlets.losses() if outlets else ():
         click.echo(line, err=True)
-
-
-def text_from_summary(name: str, summary: Summary) -> str:
-    """Some lines about a session; stages are of the latest 4,096 windows or drawings."""
-    rate = f"{summary.n_breaths} complete breath{'' if summary.n_breaths == 1 else 's'}"
-    if summary.breaths_per_min is not None:
-        rate += f", {summary.breaths_per_min:.1f} breaths/min in the last minute"
-    latency = summary.latency
-    lag = (
-        f"p50 {latency.p50_ms:.1f} ms, p99 {latency.p99_ms:.1f} ms"
-        if latency
-        else "none, no window was complete"
-    )
-    return (
-        f"{name}: heard {_text_from_times(summary)}, {summary.n_windows} windows, "
-        f"{summary.skipped_windows} skipped, {summary.lost_samples} samples lost\n"
-        f"  inhalations {summary.n_inhalations}, exhalations {summary.n_exhalations}, {rate}\n"
-        f"{_text_from_cycles(summary)}"
-        f"  latency {lag}{_text_from_total(summary.stages.total)}"
-        + (f"\n  p50/p99 of stages, ms: {text_from_stages(summary.stages)}" if latency else "")
-    )
-
-
-def _text_from_cycles(summary: Summary) -> str:
-    """A line about all breaths, once there is a variability to tell of."""
-    if summary.mean_rate_per_min is None or summary.sdbb_s is None:
-        return ""
-    text = (
-        f"  all breaths: {summary.mean_rate_per_min:.1f} breaths/min, SD of the cycle {summary.sdbb_s:.2f} s"
-    )
-    return text + ("\n" if summary.rmssd_s is None else f", RMSSD {summary.rmssd_s:.2f} s\n")
-
-
-def _text_from_times(summary: Summary) -> str:
-    heard = f"{summary.heard_s - summary.missing_s:.1f} s"
-    return heard if summary.missing_s < _SHOWN_MISSING_S else f"{heard} of {summary.heard_s:.1f} s"
-
-
-def _text_from_total(total: LatencySummary | None) -> str:
-    return "" if total is None else f"; sound to screen p50 {total.p50_ms:.1f} ms, p99 {total.p99_ms:.1f} ms"

@@ -20,9 +20,10 @@ from realtime.saved_state import (
     saved_from_states,
     value_from_builtins,
 )
-from realtime.session import Session, Summary
+from realtime.session import Session
 from realtime.sinks.collector import Collector, Event
 from realtime.sources import Block, finite_from_samples
+from realtime.summary import Summary
 
 
 def _whole(name: str, value: float) -> int:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from engines.contract import RATE_HZ
 from engines.errors import AudioError
@@ -18,42 +18,7 @@ from realtime.pipeline import Pipeline, Step
 from realtime.sinks.base import Display, Pausing, Sink, Status
 from realtime.sources import AudioSource, Block, PacedSource
 from realtime.stage_meters import Shown, StageMeters, StageSummary
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What happened in a session.
-
-    Attributes:
-        heard_s: stream time, seconds.
-        n_windows: windows looked at.
-        skipped_windows: windows left out because newer ones were due.
-        lost_samples: samples that the source lost, at its own rate.
-        n_inhalations: inhalations shown.
-        n_exhalations: exhalations shown.
-        breaths_per_min: over the last minute; None without a complete breath.
-        latency: from a complete window to its step; None without a window.
-        n_breaths: complete breaths.
-        stages: where the time went.
-        missing_s: seconds of the stream time of which there is no sound: lost, or not heard in a pause.
-        mean_rate_per_min: over all complete breaths, the inverse of their mean cycle; None without any.
-        sdbb_s, rmssd_s: variability of all their cycles, see `Breath`.
-    """
-
-    heard_s: float
-    n_windows: int
-    skipped_windows: int
-    lost_samples: int
-    n_inhalations: int
-    n_exhalations: int
-    breaths_per_min: float | None
-    latency: LatencySummary | None
-    n_breaths: int = 0
-    stages: StageSummary = field(default_factory=StageSummary)
-    missing_s: float = 0.0
-    mean_rate_per_min: float | None = None
-    sdbb_s: float | None = None
-    rmssd_s: float | None = None
+from realtime.summary import Summary
 
 
 class Session:

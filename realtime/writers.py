@@ -110,8 +110,6 @@ def is_same_file(target: str, other: str) -> bool:
 
 def _holds_rows(path: Path) -> bool:
     """Whether a file holds more than the names of the columns, which are there before anything is heard."""
-    if not path.is_file():
-        return False
     lines = _beginning_of(path).split("\n")
     headers = (csv_line(csv_frames.COLUMNS), csv_line(csv_breaths.COLUMNS))
     is_header = lines[0].startswith(headers) and lines[1:] == [""]
@@ -120,11 +118,12 @@ def _holds_rows(path: Path) -> bool:
 
 def _begins_with_a_start(path: Path) -> bool:
     """Whether a file holds the events of a microphone."""
-    if not path.is_file():
-        return False
     return _beginning_of(path).startswith(_START)
 
 
 def _beginning_of(path: Path) -> str:
+    """Text; of what is no file none, for nobody can look into a pipe without taking from it."""
+    if not path.is_file():
+        return ""
     with path.open("rb") as file:
         return file.read(_LONGEST_HEADER).decode("utf-8", "replace")

@@ -9,13 +9,13 @@ from engines.contract import RATE_HZ
 from engines.pack import load_pack
 from realtime.engine import open_engine
 from realtime.events import Frame, Phase
-from realtime.live import text_from_summary
 from realtime.pacing import Pacer, WallClock
 from realtime.pipeline import Pipeline, PipelineSettings, Step
 from realtime.session import Session
 from realtime.sound_queue import SoundQueue
 from realtime.sources import ArraySource, Block
 from realtime.stage_meters import Shown, StageMeters, text_from_stages
+from realtime.summary import text_from_summary
 
 
 @pytest.fixture(scope="module")
