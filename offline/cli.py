@@ -6,8 +6,7 @@ from typing import Any
 import click
 
 from engines.spec import NARROWBAND, FeatureSpec
-from offline.benchmark_command import benchmark
-from offline.build_command import build
+from offline.benchmark.command import benchmark
 from offline.cli_examples import OFFLINE_EPILOG, OFFLINE_EXAMPLES
 from offline.cli_options import (
     FOLDER,
@@ -23,10 +22,11 @@ from offline.cli_options import (
     skip_bad_option,
 )
 from offline.compose.command import compose
-from offline.cut_command import cut
+from offline.cut.command import cut
 from offline.evaluate_command import evaluate
-from offline.fit_command import fit_decision
-from offline.train_options import live_from_flags, live_options, settings_from_flags, training_options
+from offline.graphs.build_command import build
+from offline.streams.fit_command import fit_decision
+from offline.training.options import live_from_flags, live_options, settings_from_flags, training_options
 from realtime.cli_errors import BreathGroup
 from realtime.cli_examples import add_examples
 from realtime.completion import completion_command
@@ -134,8 +134,8 @@ def train(
     """
     need_workshop("torch", "torchaudio", "sklearn", "onnx", "onnxscript", "safetensors", "tensorboard")
     from engines.pack import load_pack
-    from offline.train import LiveLessons, train_pack
-    from offline.trained_pack import DatasetInfo
+    from offline.training.train import LiveLessons, train_pack
+    from offline.training.trained_pack import DatasetInfo
 
     live_flags = live_from_flags(live, negatives, windows, label_lag, shares)
     pack = train_pack(
@@ -171,7 +171,7 @@ def export(pack: str, data: Path | None, out: Path | None, graphs_only: bool, sk
     """
     need_workshop("torch", "torchaudio", "onnx", "onnxscript", "safetensors")
     from engines.pack import load_pack
-    from offline.export import export_pack
+    from offline.graphs.export import export_pack
 
     loaded = load_pack(pack)
     clips = None if data is None else read_clips(data, skip_bad)
@@ -197,7 +197,7 @@ def quantise(pack: str, data: Path, negatives: Path | None, out: Path, seed: int
     """
     need_workshop("onnx", "sklearn")
     from engines.pack import load_pack
-    from offline.quantise import quantise_pack
+    from offline.graphs.quantise import quantise_pack
 
     quantised = quantise_pack(
         load_pack(pack), read_clips(data, skip_bad), out, negatives=negatives, seed=seed

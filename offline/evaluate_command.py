@@ -98,7 +98,7 @@ def evaluate(
         clips = read_clips(data, skip_bad)
         clip_command.run(clips, loaded, part=part, report=report, progress=progress_bar, **shared)
     elif streams is not None:
-        from offline import stream_command
+        from offline.streams import command as stream_command
 
         settings, further_s = stream_command.settings_from_flags(hop, lookahead, config)
         stream_command.run(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from engines.errors import BreathError
-    from realtime.api import Detector
+    from realtime.api.detector import Detector
     from realtime.events import Apnoea, Breath, Condition, Frame, Gap, Health, Phase, PhaseEvent
 
 _HOMES = {
@@ -21,7 +21,7 @@ _HOMES = {
     "Breath": "realtime.events",
     "BreathError": "engines.errors",
     "Condition": "realtime.events",
-    "Detector": "realtime.api",
+    "Detector": "realtime.api.detector",
     "Frame": "realtime.events",
     "Gap": "realtime.events",
     "Health": "realtime.events",

@@ -22,7 +22,7 @@ from realtime.cli_options import (
     resolved_from_params,
 )
 from realtime.completion import completion_command
-from realtime.doctor_command import doctor
+from realtime.doctor.command import doctor
 from realtime.serve.options import serve
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def calibrate(**params: Any) -> None:
     the two, and keeps it in a profile under the name of the device. Listening to that device uses it,
     unless a flag, a variable or the configuration file says something else; --no-profile passes it by.
     """
-    from realtime.calibrate_command import calibrate_microphone
+    from realtime.calibration.command import calibrate_microphone
 
     calibrate_microphone(resolved_from_params({**params, "assignments": ()}))
 
@@ -196,9 +196,9 @@ def calibrate(**params: Any) -> None:
 @cli.command(short_help="List the microphones.")
 def devices() -> None:
     """List the microphones; --device takes their numbers, or parts of their names."""
-    from realtime.device_table import print_devices
-    from realtime.portaudio import list_devices, rates_of_device
-    from realtime.quiet_libraries import quiet_libraries
+    from realtime.sound.device_table import print_devices
+    from realtime.sound.portaudio import list_devices, rates_of_device
+    from realtime.sound.quiet_libraries import quiet_libraries
 
     with quiet_libraries():
         found = list_devices()
@@ -209,7 +209,7 @@ def devices() -> None:
 def _act(params: dict[str, Any], act: Callable[["Resolved"], None], *, has_profile: bool = False) -> None:
     resolved = resolved_from_params(params)
     if has_profile:
-        from realtime.profiles import with_profile
+        from realtime.calibration.profiles import with_profile
 
         resolved = with_profile(resolved)
     if params["print_config"]:

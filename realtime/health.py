@@ -8,11 +8,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.channels import mono_from_samples
 from realtime.clock import live_sample_from_source
 from realtime.events import Condition, Gap, Health
 from realtime.hum import hum_from_sound
-from realtime.sources import STALL_S, Block
+from realtime.sound.channels import mono_from_samples
+from realtime.sound.sources import STALL_S, Block
 
 SILENCE_DBFS = -120.0
 FULL_SCALE = 0.999

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.channels import check_channel, mono_from_samples
 from realtime.clock import live_sample_from_source
 from realtime.resample import Resampler
-from realtime.sources import AudioSource, Block
+from realtime.sound.channels import check_channel, mono_from_samples
+from realtime.sound.sources import AudioSource, Block
 from realtime.window import Window, WindowState, advance, gap
 
 

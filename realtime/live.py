@@ -12,7 +12,6 @@ from engines.errors import ConfigError, DeviceNotFoundError
 from engines.pack import Pack, load_pack
 from engines.paths import path_from_text
 from realtime.audience import open_audience
-from realtime.channels import check_channel, meant_channel
 from realtime.clock import samples_from_seconds
 from realtime.config import LiveConfig
 from realtime.engine import open_engine
@@ -23,7 +22,8 @@ from realtime.resample import check_rate
 from realtime.session import Session
 from realtime.sinks.base import tap_from_sinks
 from realtime.sinks.terminal_view import Facts
-from realtime.sources import AudioSource
+from realtime.sound.channels import check_channel, meant_channel
+from realtime.sound.sources import AudioSource
 from realtime.summary import Summary, text_from_summary
 from realtime.wire import StartMessage
 from realtime.writers import Writers, check_targets, is_same_file
@@ -35,9 +35,9 @@ def listen(config: LiveConfig, onlooker: Onlooker | None = None) -> None:
     Raises:
         BreathError: see `run`; the device is not there, not permitted, or was lost and did not come back.
     """
-    from realtime.microphone import MicrophoneOpener
-    from realtime.quiet_libraries import quiet_libraries
-    from realtime.reconnect import LastingSource
+    from realtime.sound.microphone import MicrophoneOpener
+    from realtime.sound.quiet_libraries import quiet_libraries
+    from realtime.sound.reconnect import LastingSource
 
     if reason := why_no_microphone(config):
         demo(config, f"{reason}. Playing the demo breather instead", onlooker)
@@ -56,8 +56,8 @@ def why_no_microphone(config: LiveConfig) -> str:
             sound is to be recorded, or phases go to those who cannot know where they come from. (The events
             say it.)
     """
-    from realtime.devices import match_device
-    from realtime.portaudio import list_devices
+    from realtime.sound.devices import match_device
+    from realtime.sound.portaudio import list_devices
 
     try:
         devices = list_devices()
@@ -89,7 +89,7 @@ def demo(config: LiveConfig, notice: str = "", onlooker: Onlooker | None = None)
     Raises:
         BreathError: see `run`.
     """
-    from realtime.demo import DemoSource
+    from realtime.sound.demo import DemoSource
 
     pace = 1.0 if config.pace is None else config.pace
     source = DemoSource(config.seconds, seed=config.seed, block_samples=config.block_samples, pace=pace)
@@ -257,7 +257,7 @@ def _start(facts: Facts, config: LiveConfig, pack: Pack, choice: Choice) -> Star
 def _recordings(
     config: LiveConfig, paths: Sequence[str], *, is_channel_asked_for: bool
 ) -> Iterator[AudioSource]:
-    from realtime.files import FileSource
+    from realtime.sound.files import FileSource
 
     # A slip in the last of many names should not wait until its turn comes.
     for path in paths:

@@ -63,8 +63,8 @@ class Outlets:
         return self._queue(OscSender(OscTarget.from_text(config.osc), config.osc_prefix), stack)
 
     def _opened_lsl(self, config: LiveConfig, stack: ExitStack) -> "QueuedOutlet[Any]":
-        from realtime.quiet_libraries import quiet_libraries
         from realtime.sinks.lsl import LslSender
+        from realtime.sound.quiet_libraries import quiet_libraries
 
         assert config.lsl is not None
         # liblsl tells of its every step on standard error.

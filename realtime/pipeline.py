@@ -22,7 +22,7 @@ from realtime.events import SPLITTING_GAP_SAMPLES, Apnoea, Breath, Frame, Gap, P
 from realtime.evidence import Evidence, Observation
 from realtime.intake import Heard, Intake
 from realtime.presence import PresenceSettings
-from realtime.sources import AudioSource, Block
+from realtime.sound.sources import AudioSource, Block
 from realtime.window import Window
 
 UNHEARD = "the sound came too late to be looked at; was the program stopped, or the machine too busy?"

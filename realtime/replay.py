@@ -7,10 +7,10 @@ from engines.backend import Engine
 from engines.manifest import Manifest
 from realtime.events import Breath, Frame, PhaseEvent, Report
 from realtime.evidence import Observation
-from realtime.files import FileSource
 from realtime.pipeline import Pipeline, PipelineSettings, Step
 from realtime.session import Session
 from realtime.sinks.base import Status
+from realtime.sound.files import FileSource
 
 
 @dataclass(frozen=True)

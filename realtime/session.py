@@ -10,13 +10,13 @@ from engines.fallback import Notifying
 from engines.latency import LatencySummary
 from realtime import health
 from realtime.breaths import rate_per_min, rmssd_s, sdbb_s
-from realtime.calibrating import Calibrating
+from realtime.calibration.while_running import Calibrating
 from realtime.clock import seconds_from_samples
 from realtime.controls import PAUSED, Controls
 from realtime.events import Breath, Condition, Gap, Health, Mark, Phase, Report
 from realtime.pipeline import Pipeline, Step
 from realtime.sinks.base import Display, Pausing, Sink, Status
-from realtime.sources import AudioSource, Block, PacedSource
+from realtime.sound.sources import AudioSource, Block, PacedSource
 from realtime.stage_meters import Shown, StageMeters, StageSummary
 from realtime.summary import Summary
 

@@ -11,7 +11,7 @@ from realtime.sinks import csv_breaths, csv_frames, jsonl
 from realtime.sinks.base import Sink
 from realtime.sinks.csv_rows import csv_line, write_header
 from realtime.sinks.output import STANDARD_OUTPUT, LineOutput, check_target
-from realtime.sources import AudioSource
+from realtime.sound.sources import AudioSource
 from realtime.wire import StartMessage
 
 _LONGEST_HEADER = 4096

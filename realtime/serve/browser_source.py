@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from engines.closing import Closing
 from engines.errors import ConfigError, RateUnsupportedError
 from realtime.resample import Resampler
-from realtime.sound_queue import SoundQueue
-from realtime.sources import STALL_S, Block, finite_from_samples
+from realtime.sound.sound_queue import SoundQueue
+from realtime.sound.sources import STALL_S, Block, finite_from_samples
 
 SampleFormat = Literal["float32", "int16"]
 

@@ -33,7 +33,7 @@ def run_server(config: LiveConfig, options: ServeOptions) -> None:
         raise ConfigError(f"serve needs aiohttp, which is not installed: {install_extra('serve')}") from error
 
     if options.source not in (MICROPHONE, BROWSER, DEMO):
-        from realtime.files import FileSource
+        from realtime.sound.files import FileSource
 
         # Nobody should be given an address that shows a file which cannot be heard.
         FileSource(options.source).close()

@@ -104,7 +104,7 @@ def serve(
         params["display"] = False
     resolved = resolved_from_params(params)
     if source == MICROPHONE:
-        from realtime.profiles import with_profile
+        from realtime.calibration.profiles import with_profile
 
         resolved = with_profile(resolved)
     if params["print_config"]:

@@ -2,8 +2,8 @@
 
 python tests/bench/clip_ceiling.py --data DIR [--spec reference] [--store STORE] [--groups 5] [--seed 1]
 
-A support vector machine on a coarse picture of each clip (`offline.opinions`) takes seconds to train and is
-about as good as the networks, so that it shows what more days, or other splits, would bring. Only training
+A support vector machine on a coarse picture of each clip (`offline.training.opinions`) takes seconds to train
+and is about as good as the networks, so that it shows what more days, or other splits, would bring. Only training
 and validation days of the split are used. As a table in Markdown: by the share of the days that are learned
 from, and with the clips of a day on both sides, which is what figures from random splits have.
 """
@@ -20,11 +20,11 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from engines.spec import NARROWBAND, FeatureSpec
 from offline.clips import ClipSet
 from offline.metrics import binary_metrics
-from offline.opinions import coarse_pictures, support_vector_machine
 from offline.precompute import precompute
 from offline.split import Split, split_by_day
 from offline.store import FeatureStore, open_store
-from offline.trained_pack import rows_of
+from offline.training.opinions import coarse_pictures, support_vector_machine
+from offline.training.trained_pack import rows_of
 
 SPECS = {"narrowband": NARROWBAND, "reference": FeatureSpec()}
 SHARES = (0.125, 0.25, 0.5, 0.75, 1.0)

@@ -25,8 +25,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from offline.benchmark_machine import this_machine
-from realtime.demo import DemoSource
+from offline.benchmark.machine import this_machine
+from realtime.sound.demo import DemoSource
 
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT / "tests" / "e2e"))

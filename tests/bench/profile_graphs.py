@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from engines.contract import WINDOW_SAMPLES
 from engines.onnx_backend import import_onnxruntime
 from engines.pack import load_pack
-from realtime.demo import DemoSource
+from realtime.sound.demo import DemoSource
 
 
 def kernel_times(graph: Path, feed: dict[str, np.ndarray], n_runs: int) -> dict[tuple[str, str], float]:

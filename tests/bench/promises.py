@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from offline.benchmark_machine import this_machine
+from offline.benchmark.machine import this_machine
 
 LIVE = [sys.executable, "-m", "realtime.cli"]
 OFFLINE = [sys.executable, "-m", "offline.cli"]

@@ -22,13 +22,13 @@ from rich.terminal_theme import TerminalTheme
 from engines.errors import BreathError
 from engines.pack import load_pack
 from realtime.clock import samples_from_seconds
-from realtime.demo import DemoSource
 from realtime.engine import open_engine
 from realtime.events import Phase
 from realtime.pipeline import Pipeline, PipelineSettings
 from realtime.session import Session
 from realtime.sinks.terminal import Screen, TerminalSink
 from realtime.sinks.terminal_view import Facts
+from realtime.sound.demo import DemoSource
 
 PROJECT = Path(__file__).resolve().parents[2]
 # By name: columns, rows, and the phase in which the picture is taken.

@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 
 from engines.contract import RATE_HZ
-from realtime.demo import DemoSource
 from realtime.sinks.arrival_clock import ArrivalClock, advance
+from realtime.sound.demo import DemoSource
 
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT / "tests" / "e2e"))

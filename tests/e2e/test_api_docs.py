@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from realtime.demo import DemoSource
+from realtime.sound.demo import DemoSource
 
 PROJECT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)

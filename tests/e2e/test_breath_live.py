@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from engines.contract import RATE_HZ
-from realtime.demo import DemoSource
+from realtime.sound.demo import DemoSource
 
 LIVE = [sys.executable, "-m", "realtime.cli"]
 TIMEOUT_S = 90

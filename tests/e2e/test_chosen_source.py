@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from realtime.calibration import Calibration
-from realtime.profiles import save_profile
+from realtime.calibration.measurement import Calibration
+from realtime.calibration.profiles import save_profile
 
 pytestmark = pytest.mark.soundcard
 
@@ -25,8 +25,8 @@ CAPTURE = """
 import ctypes, json, sys
 import numpy as np
 from engines.errors import BreathError
-from realtime.microphone import MicrophoneOpener
-from realtime.reconnect import LastingSource
+from realtime.sound.microphone import MicrophoneOpener
+from realtime.sound.reconnect import LastingSource
 said, pieces = {"notices": [], "hz": [], "at_s": []}, []
 try:
     with LastingSource(MicrophoneOpener(json.loads(sys.argv[1]), min_channels=int(sys.argv[3]))) as source:
@@ -226,7 +226,7 @@ def test_a_profile_is_that_of_the_microphone(two, monkeypatch):
 def test_a_server_that_is_stuck_hides_its_microphones_and_holds_nothing_up(two):
     program = (
         "import sys, time\n"
-        "from realtime.portaudio import list_devices\n"
+        "from realtime.sound.portaudio import list_devices\n"
         "print([d.name for d in list_devices()], flush=True)\n"
         "sys.stdin.readline()\n"
         "began_s = time.monotonic()\n"

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from engines.contract import RATE_HZ
-from realtime.demo import DemoSource
+from realtime.sound.demo import DemoSource
 
 pytestmark = pytest.mark.soundcard
 

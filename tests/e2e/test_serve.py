@@ -11,7 +11,7 @@ import soxr
 from serving import LIVE, TIMEOUT_S, environment, serve_process
 
 from engines.contract import RATE_HZ
-from realtime.demo import DemoSource
+from realtime.sound.demo import DemoSource
 
 BROWSER_RATE_HZ = 48000
 TOLD = ("phase", "breath", "health", "gap", "mark", "apnoea")

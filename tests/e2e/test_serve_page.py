@@ -13,7 +13,7 @@ import soxr
 from serving import TIMEOUT_S, serve_process
 
 from engines.contract import RATE_HZ
-from realtime.demo import DemoSource
+from realtime.sound.demo import DemoSource
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="the page is tested with playwright")
 expect = playwright_api.expect

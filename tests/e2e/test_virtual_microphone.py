@@ -15,7 +15,7 @@ import soundfile
 from numpy.typing import NDArray
 from pulse_server import VirtualMicrophone, what_is_missing
 
-from realtime.demo import DemoSource
+from realtime.sound.demo import DemoSource
 
 pytestmark = pytest.mark.soundcard
 
@@ -26,7 +26,7 @@ CAPTURE = """
 import json, sys
 import numpy as np
 from engines.errors import BreathError
-from realtime.microphone import MicrophoneSource
+from realtime.sound.microphone import MicrophoneSource
 said = {"starts": [], "ends": [], "error": None, "notices": [], "noticed_at": []}
 pieces = []
 try:
@@ -163,7 +163,7 @@ def test_what_a_device_cannot_do_is_said(virtual_microphone: VirtualMicrophone, 
 
 def test_the_list_names_the_virtual_microphone(virtual_microphone: VirtualMicrophone) -> None:
     program = (
-        "from realtime.portaudio import list_devices, find_device\n"
+        "from realtime.sound.portaudio import list_devices, find_device\n"
         "print([(d.name, d.n_channels_max > 0, d.rate_default_hz > 0) for d in list_devices()])\n"
         "print(find_device('puls').name, find_device(find_device('pulse').index).name)\n"
     )

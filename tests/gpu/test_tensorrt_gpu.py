@@ -35,7 +35,7 @@ def float_pack(tmp_path_factory):
     pytest.importorskip("onnxscript")
     from random_pack import random_pack
 
-    from offline.export import export_pack
+    from offline.graphs.export import export_pack
 
     folder = tmp_path_factory.mktemp("packs")
     return export_pack(random_pack(folder, windows_of(8, seed=3), 2), out=folder / "exported")
@@ -60,7 +60,7 @@ def pack(case, request):
 @pytest.fixture(scope="module")
 def built(case, pack, tmp_path_factory):
     flavour, precision = case
-    from offline.build import build_engine
+    from offline.graphs.build import build_engine
 
     root = tmp_path_factory.mktemp("engines")
     engine = build_engine(pack, flavour, precision, BATCH, root=root).engine

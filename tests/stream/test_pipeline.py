@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from engines.contract import RATE_HZ
 from engines.errors import ConfigError
 from engines.pack import load_pack
-from realtime.demo import DemoSource
 from realtime.engine import open_engine
 from realtime.events import Breath, Gap, Phase
-from realtime.pacing import WallClock
 from realtime.pipeline import UNHEARD, Pipeline, PipelineSettings
 from realtime.session import Session
-from realtime.sources import ArraySource, Block
+from realtime.sound.demo import DemoSource
+from realtime.sound.pacing import WallClock
+from realtime.sound.sources import ArraySource, Block
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from engines.contract import RATE_HZ
 from engines.pack import load_pack
 from offline.clips import ClipSet
 from offline.evaluate import evaluate
-from realtime.demo import DemoSource
 from realtime.engine import open_engine
 from realtime.events import Phase
 from realtime.pipeline import Pipeline, PipelineSettings
+from realtime.sound.demo import DemoSource
 
 SHARED_CLIPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "hf_lung_clips"
 

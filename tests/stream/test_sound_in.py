@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from engines.contract import RATE_HZ, WINDOW_SAMPLES
 from engines.errors import ConfigError, RateUnsupportedError
-from realtime.demo import DemoSource
-from realtime.files import FileSource
 from realtime.intake import Intake
-from realtime.sources import ArraySource, AudioSource, Block
+from realtime.sound.demo import DemoSource
+from realtime.sound.files import FileSource
+from realtime.sound.sources import ArraySource, AudioSource, Block
 from realtime.window import Window
 
 HOP_SAMPLES = 1600

@@ -25,7 +25,7 @@ def one_thread():
 @pytest.fixture(scope="session")
 def probe_windows():
     """(B, 16000) float32: the edge cases, and noise of several levels and colours."""
-    from offline.probes import edge_cases
+    from offline.graphs.probes import edge_cases
 
     random = np.random.default_rng(1)
     noises = [
@@ -58,7 +58,7 @@ def presence_weights_pack(make_weights_pack):
 @pytest.fixture(scope="session")
 def features_graph_once():
     """Let every export of a session share the features' graph, which takes most of an export's time."""
-    from offline import export
+    from offline.graphs import export
 
     make = export.features_graph
     made = {}
@@ -74,7 +74,7 @@ def features_graph_once():
 @pytest.fixture(scope="session")
 def exported_pack(tmp_path_factory, weights_pack, features_graph_once):
     """`weights_pack` with its graphs."""
-    from offline.export import export_pack
+    from offline.graphs.export import export_pack
 
     return export_pack(weights_pack, out=tmp_path_factory.mktemp("packs") / "exported")
 
@@ -82,6 +82,6 @@ def exported_pack(tmp_path_factory, weights_pack, features_graph_once):
 @pytest.fixture(scope="session")
 def presence_pack(tmp_path_factory, presence_weights_pack, features_graph_once):
     """`presence_weights_pack` with its graphs."""
-    from offline.export import export_pack
+    from offline.graphs.export import export_pack
 
     return export_pack(presence_weights_pack, out=tmp_path_factory.mktemp("packs") / "presence")

@@ -10,9 +10,9 @@ import pytest
 from engines.errors import ConfigError, OutputError
 from engines.pack import load_pack
 from engines.paths import path_from_text
-from realtime.calibration import Calibration
+from realtime.calibration.measurement import Calibration
+from realtime.calibration.profiles import read_profile, save_profile
 from realtime.config import LiveConfig, resolve
-from realtime.profiles import read_profile, save_profile
 from realtime.sinks.output import LineOutput
 from realtime.sinks.recording import recording_path
 

@@ -19,7 +19,7 @@ from engines.gpu import Gpu, usable_gpu
 from engines.tensorrt_api import TensorRtApi, is_installed, load_api
 
 PROJECT = Path(__file__).resolve().parents[3]
-CODE = ("engines/tensorrt_api.py", "engines/tensorrt_backend.py", "offline/tensorrt_builder.py")
+CODE = ("engines/tensorrt_api.py", "engines/tensorrt_backend.py", "offline/graphs/tensorrt_builder.py")
 
 # Class, method, names of the arguments that we pass by position; None: an attribute.
 USED = {

@@ -10,9 +10,9 @@ from engines.errors import EngineError
 from engines.fallback import FallbackEngine, Notifying
 from engines.onnx_backend import OnnxEngine
 from engines.pack import load_pack
-from realtime.demo import DemoSource
 from realtime.pipeline import Pipeline, PipelineSettings
 from realtime.session import Session
+from realtime.sound.demo import DemoSource
 
 
 class Primary:

@@ -11,10 +11,10 @@ from realtime.controls import Controls
 from realtime.engine import open_engine
 from realtime.events import Gap, Mark
 from realtime.keys import Keys
-from realtime.pacing import Pacer, WallClock
 from realtime.pipeline import Pipeline, PipelineSettings
 from realtime.session import Session
-from realtime.sources import ArraySource
+from realtime.sound.pacing import Pacer, WallClock
+from realtime.sound.sources import ArraySource
 from realtime.summary import text_from_summary
 
 BLOCK_S = 0.5

@@ -11,11 +11,11 @@ from hypothesis import settings as trying
 from hypothesis import strategies as st
 
 from engines.contract import RATE_HZ
+from realtime.api.saved_state import builtins_from_value, value_from_builtins
 from realtime.decision import DecisionSettings, DecisionState, advance
 from realtime.events import Phase
 from realtime.evidence import Evidence, Observation
 from realtime.lengths import AFTER_EXHALE, AFTER_INHALE, EXHALE, INHALE, Lengths, LengthSettings
-from realtime.saved_state import builtins_from_value, value_from_builtins
 from realtime.setting_ranges import RANGES
 
 HOP = 1600

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.demo import DemoSource
 from realtime.events import Condition, Gap, Health
 from realtime.health import RULES, HealthState, advance, finish
 from realtime.hum import hum_from_sound
 from realtime.sinks.health_words import label_from_health, sentence_from_health
-from realtime.sources import Block
+from realtime.sound.demo import DemoSource
+from realtime.sound.sources import Block
 
 RATE_HZ = 16_000
 EMPTY = np.zeros((0, 1), np.float32)

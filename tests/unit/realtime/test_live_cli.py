@@ -20,10 +20,10 @@ from engines.errors import DeviceLostError
 from realtime.cli import cli
 from realtime.cli_errors import BreathGroup
 from realtime.config import Given, resolve
-from realtime.demo import DemoSource
 from realtime.events import Phase
 from realtime.live import run
-from realtime.sources import ArraySource
+from realtime.sound.demo import DemoSource
+from realtime.sound.sources import ArraySource
 
 PROJECT = Path(__file__).resolve().parents[3]
 

@@ -15,7 +15,7 @@ from realtime.config import LiveConfig
 from realtime.onlooker import Onlooker
 from realtime.session import Session
 from realtime.sinks.collector import Collector
-from realtime.sources import ArraySource
+from realtime.sound.sources import ArraySource
 
 
 def test_a_session_that_is_over_is_forgotten_but_for_its_summary(tiny_pack, capsys):

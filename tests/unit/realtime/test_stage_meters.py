@@ -9,11 +9,11 @@ from engines.contract import RATE_HZ
 from engines.pack import load_pack
 from realtime.engine import open_engine
 from realtime.events import Frame, Phase
-from realtime.pacing import Pacer, WallClock
 from realtime.pipeline import Pipeline, PipelineSettings, Step
 from realtime.session import Session
-from realtime.sound_queue import SoundQueue
-from realtime.sources import ArraySource, Block
+from realtime.sound.pacing import Pacer, WallClock
+from realtime.sound.sound_queue import SoundQueue
+from realtime.sound.sources import ArraySource, Block
 from realtime.stage_meters import Shown, StageMeters, text_from_stages
 from realtime.summary import text_from_summary
 

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from realtime import wire
 from realtime.cli import cli
-from realtime.demo import DemoSource
 from realtime.events import Apnoea, Breath, Condition, Gap, Health, Mark, Phase, PhaseEvent, Report
+from realtime.sound.demo import DemoSource
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "docs" / "events.schema.json"
 EXAMPLES = [

@@ -15,7 +15,7 @@ from offline.compose.composer import Composer
 from offline.compose.material import Material
 from offline.compose.settings import ComposeSettings
 from offline.split import PARTS, split_by_day
-from offline.stream_files import find_streams
+from offline.streams.files import find_streams
 from realtime.labels import read_labels
 
 DAYS = tuple(f"2019010{number}" for number in range(1, 7))

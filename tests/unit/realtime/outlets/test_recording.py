@@ -14,11 +14,9 @@ from click.testing import CliRunner
 
 from engines.contract import RATE_HZ
 from engines.errors import ConfigError, OutputError
-from offline.stream_files import find_streams
+from offline.streams.files import find_streams
 from realtime.cli import cli
-from realtime.demo import DemoSource
 from realtime.events import Frame, Gap, Phase, PhaseEvent
-from realtime.files import FileSource
 from realtime.intake import Heard, Intake
 from realtime.labels import PhaseInterval, read_labels
 from realtime.pipeline import Step
@@ -26,7 +24,9 @@ from realtime.sinks.base import Status
 from realtime.sinks.output import LineOutput
 from realtime.sinks.recording import RecordingSink, recording_path
 from realtime.sinks.sound_files import WavWriter, open_sound_writer, wav_header
-from realtime.sources import Block
+from realtime.sound.demo import DemoSource
+from realtime.sound.files import FileSource
+from realtime.sound.sources import Block
 
 PROJECT = Path(__file__).resolve().parents[4]
 STATUS = Status(2.0, None, 1.0, 2.0, 0, 0)

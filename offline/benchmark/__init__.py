@@ -1,0 +1,1 @@
+"""How fast it is: engines side by side, a live session, and how many streams a machine carries."""

@@ -1,0 +1,1 @@
+"""Labelled recordings into a clip set."""

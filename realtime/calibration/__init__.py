@@ -1,0 +1,1 @@
+"""Levels of quiet and of breath: measured at a microphone, kept for it."""

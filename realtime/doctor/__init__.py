@@ -1,0 +1,1 @@
+"""`breath-live doctor`: what is there, what works, and what to mend."""

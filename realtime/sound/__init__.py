@@ -1,0 +1,1 @@
+"""Sound in: microphones, recordings and the demo breather, as sources of blocks."""
