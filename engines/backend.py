@@ -46,8 +46,13 @@ def inference_from_outputs(outputs: Sequence[NDArray[np.float32]], stages_s: dic
         stages_s: as in `Inference`.
 
     Raises:
-        EngineError: the networks differ in this, or gave out something else.
+        EngineError: the networks differ in this, or gave out something else, or what is no number.
     """
+    if not all(np.isfinite(output).all() for output in outputs):
+        raise EngineError(
+            "the networks gave out logits that are no numbers; use another --engine, or build or export with "
+            "another --precision"
+        )
     shapes = [output.shape for output in outputs]
     if len(set(shapes)) != 1 or shapes[0][1:] not in ((), (2,)):
         raise EngineError(

@@ -52,7 +52,10 @@ class DeviceMemory(Protocol):
         """An array on the device, not filled."""
 
     def page_locked(self, shape: tuple[int, ...]) -> Floats:
-        """An array of the host that the device reads and writes without the processor; zeros."""
+        """An array of the host that the device reads and writes without the processor; zeros.
+
+        Let go of it before `close`, or it stays locked.
+        """
 
     def upload(self, host: Floats, device: DeviceArray) -> None:
         """Enqueue a copy of the page-locked `host` to the first rows of `device`."""
@@ -81,7 +84,6 @@ class TorchMemory:
         import torch
 
         self._torch = torch
-        self._pinned: dict[int, Any] = {}
         with _checked("torch cannot use the GPU"):
             self.stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
@@ -102,8 +104,6 @@ class TorchMemory:
         self._open()
         with _checked(f"page-locked allocation of {shape}"):
             tensor = self._torch.zeros(shape, dtype=self._torch.float32, pin_memory=True)
-        # The array does not keep the tensor's memory page-locked by itself.
-        self._pinned[tensor.data_ptr()] = tensor
         host: Floats = tensor.numpy()
         return host
 
@@ -130,7 +130,8 @@ class TorchMemory:
         stream = self._open()
         with _checked("capture"):
             graph = self._torch.cuda.CUDAGraph()
-            with self._torch.cuda.graph(graph, stream=stream):
+            # A capture that fails leaves its stream the current one of this thread: the outer one mends it.
+            with self._torch.cuda.stream(stream), self._torch.cuda.graph(graph, stream=stream):
                 enqueue()
 
         def launch() -> None:
@@ -147,7 +148,6 @@ class TorchMemory:
         with _told("torch"):
             self.stream.synchronize()
         self.stream = None
-        self._pinned.clear()
 
     def _open(self) -> Any:
         if self.stream is None:
@@ -174,6 +174,7 @@ class PycudaMemory:
             ) from error
         self._cuda = cuda
         self._allocations: list[Any] = []
+        self._page_locked: list[Any] = []
         with _checked("pycuda cannot use the GPU"):
             cuda.init()
             self._context: Any = cuda.Device(0).retain_primary_context()
@@ -198,6 +199,8 @@ class PycudaMemory:
         """See `DeviceMemory`."""
         with self._at_work(f"page-locked allocation of {shape}"):
             host: Floats = self._cuda.pagelocked_zeros(shape, np.float32)
+        # Let go of where no context is current, it would stay locked for ever: `close` lets go of it.
+        self._page_locked.append(host.base)
         return host
 
     def upload(self, host: Floats, device: DeviceArray) -> None:
@@ -229,6 +232,7 @@ class PycudaMemory:
                 with _told("pycuda"):
                     allocation.free()
             self._allocations.clear()
+            self._page_locked.clear()
             self._stream = None
 
     @contextlib.contextmanager

@@ -9,6 +9,7 @@ An engine runs only with the weights, the version and the GPU that it was built 
 key, and again in the manifest: a folder that was renamed or copied from elsewhere is still found out.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -151,6 +152,8 @@ def list_engines(root: Path) -> list[CachedEngine]:
     """Engines under `root` whose manifest can be read, the newest first; none where there is no folder."""
     found: list[tuple[float, CachedEngine]] = []
     for path in root.glob(f"*/{MANIFEST_NAME}"):
+        if path.parent.name.startswith("."):
+            continue  # on its way in or out, see `publish`
         try:
             manifest = msgspec.json.decode(path.read_bytes(), type=EngineManifest)
             found.append((path.stat().st_mtime, CachedEngine(path.parent, manifest)))
@@ -242,16 +245,20 @@ def publish(root: Path, manifest: EngineManifest, plans: Mapping[str, bytes]) ->
         OutputError: nothing can be written there.
     """
     place = root / manifest.key.name
-    partial = root / f".{manifest.key.name}.partial"
+    partial, previous = (root / f".{manifest.key.name}.{state}" for state in ("partial", "previous"))
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        for leftover in (partial, previous):
+            shutil.rmtree(leftover, ignore_errors=True)
         partial.mkdir(parents=True)
         for stage, plan in plans.items():
             (partial / f"{stage}.engine").write_bytes(plan)
         text = json.dumps(msgspec.to_builtins(manifest), indent=2, allow_nan=False)
         (partial / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
-        shutil.rmtree(place, ignore_errors=True)
+        # A reader in between finds no engine, and never half of one.
+        if place.exists():
+            place.rename(previous)
         partial.rename(place)
+        shutil.rmtree(previous, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise OutputError(f"the engine cannot be written to {place}: {error.strerror or error}") from error
@@ -275,6 +282,8 @@ def write_whole(path: Path, content: bytes) -> None:
         partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 
 

@@ -17,16 +17,21 @@ def file_lock(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterato
         on_wait: called once if somebody else holds the lock, before waiting for as long as that takes.
 
     Raises:
-        OutputError: the file cannot be made.
+        OutputError: the file cannot be made, or the file system knows no locks.
     """
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
     try:
-        if not _try_lock(handle):
-            on_wait()
-            _wait_for_lock(handle)
+        try:
+            if not _try_lock(handle):
+                on_wait()
+                _wait_for_lock(handle)
+        except OSError as error:
+            raise OutputError(
+                f"{path} cannot be locked: {error.strerror or error}; use a folder on a disk of this machine"
+            ) from error
         yield
     finally:
         os.close(handle)

@@ -35,12 +35,19 @@ class FrontEnd:
     ) -> None:
         self._memory = memory
         self._features = features
-        self._host: Floats = memory.page_locked((n_max, WINDOW_SAMPLES))
         self.tensors: dict[str, DeviceArray] = {
             "windows": memory.allocate((n_max, WINDOW_SAMPLES)),
             "images": memory.allocate((n_max, N_CHANNELS, N_ROWS, N_FRAMES)),
             "scalars": memory.allocate((n_max, N_SCALARS)),
         }
+        # Last: what fails after it would still refer to it when the memory is closed.
+        self._host: Floats = memory.page_locked((n_max, WINDOW_SAMPLES))
+
+    def close(self) -> None:
+        """Let go of everything, before the memory that owns it is closed."""
+        self.tensors = {}
+        self._features = None
+        self._host = np.empty((0, WINDOW_SAMPLES), np.float32)
 
     def fill(self, windows: Floats) -> None:
         """On the host: put windows, (n, 16000), into page-locked memory."""
@@ -62,7 +69,7 @@ class FrontEnd:
             with (
                 torch.inference_mode(),
                 torch.cuda.stream(self._memory.stream),
-                torch.backends.cudnn.flags(allow_tf32=False),
+                torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
             ):
                 images, scalars = self._features(self.tensors["windows"].owner[:n])
                 self.tensors["images"].owner[:n].copy_(images)

@@ -8,6 +8,7 @@ from engines.ensemble import WeightMethod
 from engines.spec import FeatureSpec
 
 SCHEMA_VERSION = 3
+OLDEST_SCHEMA_VERSION = 1
 N_STATES = 4
 
 

@@ -16,7 +16,7 @@ from engines.backend import NETWORKS, Inference, inference_from_outputs
 from engines.closing import Closing
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import EngineError, EngineMissingError
-from engines.pack import FEATURES, Pack
+from engines.pack import FEATURES, Pack, check_tensors
 from engines.threads import default_n_threads
 from engines.worker import ThreadWorker
 
@@ -38,6 +38,7 @@ class OnnxEngine(Closing):
     Raises:
         EngineMissingError: a graph is not there.
         EngineError: ONNX Runtime refuses a graph.
+        PackError: a graph is not one of ours.
     """
 
     name = "onnxruntime"
@@ -50,6 +51,9 @@ class OnnxEngine(Closing):
             stage: open_session(path, n_threads if stage == self._largest_first[0] else 1)
             for stage, path in pack.graph_paths.items()
         }
+        for stage, session in self._sessions.items():
+            named = ([put.name for put in puts] for puts in (session.get_inputs(), session.get_outputs()))
+            check_tensors(pack.graph_paths[stage], stage, *named)
         n_beside = max(1, len(self._largest_first) - 1) if n_threads > 1 else 0
         self._beside = [ThreadWorker("inference") for _ in range(n_beside)]
         # Who forgets to close an engine should not keep its threads.

@@ -14,7 +14,7 @@ from engines.contract import WINDOW_SAMPLES
 from engines.errors import BackendUnavailableError, EngineError, EngineMissingError
 from engines.installing import install_extra
 from engines.openvino_cache import CompiledGraphs, default_root
-from engines.pack import FEATURES, Pack
+from engines.pack import FEATURES, Pack, check_tensors
 from engines.threads import default_n_threads
 
 INSTALL = install_extra("openvino")
@@ -51,6 +51,7 @@ class OpenVinoEngine(Closing):
         BackendUnavailableError: OpenVINO is not installed, or cannot be loaded.
         EngineMissingError: a graph is not there.
         EngineError: OpenVINO refuses a graph.
+        PackError: a graph is not one of ours.
     """
 
     name = "openvino"
@@ -133,6 +134,8 @@ def _compiled(core: Any, stage: str, path: Path, settings: dict[str, Any], kept:
             _LOGGER.warning("OpenVINO does not take back what it compiled of %s: %s", stage, error)
     try:
         model = core.read_model(str(path))
+        named = ([put.any_name for put in puts] for puts in (model.inputs, model.outputs))
+        check_tensors(path, stage, *named)
         model.reshape(
             {put: [1, *(axis.get_length() for axis in list(put.partial_shape)[1:])] for put in model.inputs}
         )

@@ -9,6 +9,7 @@ would be read by a parser in C++ that trusts it.
 import hashlib
 import json
 import logging
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from engines.paths import user_folder
 # A pack takes about 17 MB.
 MAX_FOLDERS = 8
 _N_HASH_BYTES = 32
+# Of `CompiledGraphs.of`; whoever names the root may keep other things there.
+_OUR_NAME = re.compile(r"[^-]+-[0-9a-f]{16}")
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -76,9 +79,17 @@ class CompiledGraphs:
         return self.folder / f"{stage}.blob"
 
     def _forget_the_oldest(self) -> None:
-        folders = sorted(self.folder.parent.iterdir(), key=lambda path: path.stat().st_mtime)
+        ours = (path for path in self.folder.parent.iterdir() if _is_ours(path))
+        folders = sorted(ours, key=lambda path: path.stat().st_mtime)
         for folder in folders[:-MAX_FOLDERS]:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether it is a folder of compiled graphs, and nothing but that."""
+    if not _OUR_NAME.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
+        return False
+    return all(".blob" in path.suffixes for path in folder.iterdir())
 
 
 def default_root() -> Path:

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from engines.contract import contract_hash
+from engines.contract import RATE_HZ, contract_hash
 from engines.errors import OutputError, PackError
 from engines.installing import REINSTALL
-from engines.manifest import N_STATES, SCHEMA_VERSION, Emission, Manifest
+from engines.manifest import N_STATES, OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, Emission, Manifest
 from engines.paths import is_there, path_from_text
 from engines.spec import FeatureSpec
 
@@ -28,8 +28,11 @@ SHIPPED_PACKS: dict[str, Path] = {
 MANIFEST_NAME = "manifest.json"
 # The stage before the networks.
 FEATURES = "features"
+NETWORK_OUTPUT = "logit"
 FEATURES_GRAPH = f"{FEATURES}.onnx"
 
+# Of log odds and dB: what is narrower would make every window impossible.
+_LEAST_DEVIATION = 1e-3
 # Names of files and networks: they become paths, so nothing that could lead out of the folder.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -104,6 +107,28 @@ def load_pack(location: str | Path = "default") -> Pack:
     return Pack(folder, manifest, hashlib.sha256(raw).hexdigest())
 
 
+def tensors_of(stage: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the inputs and of the outputs of a stage's graph."""
+    if stage == FEATURES:
+        return ("windows",), ("images", "scalars")
+    return ("images", "scalars"), (NETWORK_OUTPUT,)
+
+
+def check_tensors(path: Path, stage: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """See that a graph takes and gives what its stage does.
+
+    Raises:
+        PackError: it does not.
+    """
+    if (tuple(inputs), tuple(outputs)) != tensors_of(stage):
+        wanted_inputs, wanted_outputs = (" and ".join(names) for names in tensors_of(stage))
+        raise PackError(
+            f"{path} is no graph of {stage}: it makes {' and '.join(outputs) or 'nothing'} of "
+            f"{' and '.join(inputs) or 'nothing'}, not {wanted_outputs} of {wanted_inputs}. Fetch or export "
+            "the pack again"
+        )
+
+
 def save_pack(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Pack:
     """Write a pack as a whole: it is written beside the folder, and put in its place when it is complete.
 
@@ -116,14 +141,19 @@ def save_pack(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> P
         files: content of each file by its name.
 
     Raises:
-        OutputError: the folder holds something else, or cannot be written.
+        OutputError: the folder holds something else, or cannot be written; or a number of the manifest is
+            none.
+        PackError: the pack could not be loaded again; what was there stays.
     """
     place = folder.resolve()
     partial, previous = (place.with_name(f".{place.name}.{state}") for state in ("partial", "previous"))
     check_destination(place)
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     complete = msgspec.structs.replace(manifest, schema_version=SCHEMA_VERSION, files=hashes)
-    text = json.dumps(msgspec.to_builtins(complete), indent=2, allow_nan=False)
+    try:
+        text = json.dumps(msgspec.to_builtins(complete), indent=2, allow_nan=False)
+    except ValueError as error:
+        raise OutputError(f"the manifest of {folder} cannot be written as JSON: {error}") from error
     try:
         if previous.exists() and not place.exists():
             previous.rename(place)
@@ -133,6 +163,7 @@ def save_pack(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> P
         for name, content in files.items():
             (partial / name).write_bytes(content)
         (partial / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+        load_pack(partial)
         if place.exists():
             place.rename(previous)
         try:
@@ -191,7 +222,7 @@ def _strangers(folder: Path) -> list[str]:
             manifest = json.loads((folder / MANIFEST_NAME).read_bytes())
             if "contract_hash" in manifest:
                 known = {MANIFEST_NAME, *manifest["files"]}
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             known = set()
     return sorted(names - known)
 
@@ -200,6 +231,8 @@ def _parsed(raw: bytes, path: Path) -> Manifest:
     try:
         content = msgspec.json.decode(raw, type=dict[str, Any])
         version = content.get("schema_version")
+        if isinstance(version, int) and version < OLDEST_SCHEMA_VERSION:
+            raise msgspec.ValidationError(f"there is no schema {version} - at `$.schema_version`")
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise PackError(
                 f"{path} has schema {version}, newer than {SCHEMA_VERSION}, the newest this version reads. "
@@ -212,7 +245,8 @@ def _parsed(raw: bytes, path: Path) -> Manifest:
         if unknown:
             raise msgspec.ValidationError(f"unknown parameter `{min(unknown)}` - at `$.feature_spec`")
         return manifest
-    except ValueError as error:  # msgspec's own errors are of this class, and so is a broken encoding
+    # msgspec's own errors are of the first class, and so is a broken encoding.
+    except (ValueError, RecursionError) as error:
         raise PackError(f"{path} is not a valid manifest: {error}. Fetch or train the pack again") from error
 
 
@@ -242,6 +276,9 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
         yield f"all its networks must have the same number of outputs, but they have {counts}"
     if manifest.temperature <= 0:
         yield f"its temperature is {manifest.temperature}"
+    lowest_hz, highest_hz = manifest.band_hz
+    if not 0 <= lowest_hz < highest_hz <= RATE_HZ / 2:
+        yield f"its band is from {lowest_hz:g} to {highest_hz:g} Hz"
     if manifest.emission is not None:
         yield from _contradictions_of_emission(manifest.emission)
 
@@ -258,8 +295,8 @@ def _contradictions_of_emission(emission: Emission) -> Iterator[str]:
         if {len(normal.mean), len(normal.sd)} != {N_STATES} or not is_shaped:
             wanted = f"{N_STATES} states and {len(borders)} ranges of ages"
             yield f"its emission of the {name} is not of {wanted}"
-        if not min((sd for row in normal.sd for sd in row), default=1.0) > 0:
-            yield f"its emission of the {name} has a deviation that is not above 0"
+        if not min((sd for row in normal.sd for sd in row), default=1.0) >= _LEAST_DEVIATION:
+            yield f"its emission of the {name} has a deviation below {_LEAST_DEVIATION:g}"
 
 
 def _verify(folder: Path, name: str, expected: str) -> None:

@@ -26,7 +26,7 @@ INSTALL = {
 ANY_GPU = "any"
 OLDEST_TENSORRT = 10
 _LOGGER = logging.getLogger(__name__)
-_LEVELS = {"INTERNAL_ERROR": logging.ERROR, "ERROR": logging.ERROR, "WARNING": logging.DEBUG}
+_ERRORS = frozenset({"INTERNAL_ERROR", "ERROR"})
 
 
 class TensorRtApi:
@@ -149,11 +149,9 @@ def _python_logger(module: Any, errors: list[str]) -> Any:
             module.ILogger.__init__(self)
 
         def log(self, severity: Any, msg: str) -> None:
-            level = _LEVELS.get(severity.name)
-            if level is None:
-                return
-            _LOGGER.log(logging.DEBUG, "%s: %s", severity.name, msg)
-            if level == logging.ERROR:
+            if severity.name in _ERRORS or severity.name == "WARNING":
+                _LOGGER.debug("%s: %s", severity.name, msg)
+            if severity.name in _ERRORS:
                 errors.append(msg.strip())
                 del errors[:-3]
 

@@ -15,11 +15,10 @@ from engines.device_memory import DeviceArray, DeviceMemory
 from engines.engine_cache import BatchProfile
 from engines.errors import EngineError, EngineMismatchError
 from engines.front_end import FrontEnd, Step
-from engines.pack import FEATURES
+from engines.pack import NETWORK_OUTPUT, tensors_of
 from engines.tensorrt_api import TensorRtApi
 
 _LOGGER = logging.getLogger(__name__)
-_OUTPUT = "logit"
 _HOST_STAGE = "window"
 GPU_STAGE = "gpu"
 
@@ -114,19 +113,20 @@ class TensorRtEngine(Closing):
         self._contexts.clear()
         self._engines.clear()
         self._outputs.clear()
+        self._front_end.close()
         self._memory.close()
 
     def _load(self, stage: str, plan: bytes) -> None:
         engine = self._api.engine_from_plan(stage, plan)
         _require_our_tensors(stage, engine, self._api.module)
         context = self._api.context_from_engine(stage, engine)
-        inputs, outputs = _tensors_of(stage)
+        inputs, outputs = tensors_of(stage)
         tensors = {**self._front_end.tensors}
-        if _OUTPUT in outputs:
+        if NETWORK_OUTPUT in outputs:
             # As the plan has it, whatever the pack says: the GPU would write past the end of a smaller one.
-            shape = (self._batch.largest, *tuple(engine.get_tensor_shape(_OUTPUT))[1:])
-            tensors[_OUTPUT] = self._memory.allocate(shape)
-            self._outputs[stage] = (tensors[_OUTPUT], self._memory.page_locked(shape))
+            shape = (self._batch.largest, *tuple(engine.get_tensor_shape(NETWORK_OUTPUT))[1:])
+            tensors[NETWORK_OUTPUT] = self._memory.allocate(shape)
+            self._outputs[stage] = (tensors[NETWORK_OUTPUT], self._memory.page_locked(shape))
         for name in (*inputs, *outputs):
             if not context.set_tensor_address(name, tensors[name].address):
                 raise self._failure(f"set the address of {name} of {stage}")
@@ -158,7 +158,7 @@ class TensorRtEngine(Closing):
         # A graph holds the addresses and shapes of its recording.
         self._n, self._n_runs, self._launch = 0, 0, None
         for stage, context in self._contexts.items():
-            for name in _tensors_of(stage)[0]:
+            for name in tensors_of(stage)[0]:
                 if not context.set_input_shape(name, (n, *self._front_end.tensors[name].shape[1:])):
                     raise self._failure(f"set the shape of {name} of {stage} to {n} windows")
         self._n = n
@@ -196,16 +196,9 @@ class TensorRtEngine(Closing):
         return EngineError(f"{self.name} could not {what}: {self._api.take_errors() or 'no reason given'}")
 
 
-def _tensors_of(stage: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the inputs and of the outputs."""
-    if stage == FEATURES:
-        return ("windows",), ("images", "scalars")
-    return ("images", "scalars"), (_OUTPUT,)
-
-
 def _require_our_tensors(stage: str, engine: Any, module: Any) -> None:
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-    inputs, outputs = _tensors_of(stage)
+    inputs, outputs = tensors_of(stage)
     modes = dict.fromkeys(inputs, module.TensorIOMode.INPUT) | dict.fromkeys(
         outputs, module.TensorIOMode.OUTPUT
     )
@@ -215,9 +208,9 @@ def _require_our_tensors(stage: str, engine: Any, module: Any) -> None:
             f"the engine of {stage} has the tensors {', '.join(names)}, not {', '.join(modes)} in float32: "
             "it was built by another version of breath"
         )
-    if _OUTPUT not in outputs:
+    if NETWORK_OUTPUT not in outputs:
         return
-    shape = tuple(engine.get_tensor_shape(_OUTPUT))
+    shape = tuple(engine.get_tensor_shape(NETWORK_OUTPUT))
     if shape[1:] not in ((), (2,)):
         raise EngineMismatchError(
             f"the engine of {stage} gives out {shape}, not one logit per window or two: it was built by "

@@ -15,6 +15,7 @@ from engines.cnn8 import CNN8
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import EngineError, EngineMissingError, PackError
 from engines.installing import REINSTALL
+from engines.manifest import NetworkInfo
 from engines.pack import FEATURES, Pack
 from engines.vgg import VGG
 
@@ -41,6 +42,8 @@ class TorchEngine(Closing):
         """Run once on silence."""
         self.infer(np.zeros((1, WINDOW_SAMPLES), dtype=np.float32))
 
+    # In TensorFloat-32, which a GPU would use otherwise, features and networks are good to three digits only.
+    @torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
     @torch.inference_mode()
     def infer(self, windows: NDArray[np.float32]) -> Inference:
         """Run windows, (B, 16000) float32, through the features and every network."""
@@ -82,14 +85,23 @@ def load_networks(pack: Pack) -> dict[str, nn.Module]:
     """
     networks: dict[str, nn.Module] = {}
     for info in pack.manifest.networks:
-        if info.architecture not in ARCHITECTURES:
-            raise PackError(
-                f"{pack.path}: unknown architecture {info.architecture!r}; newer source, then: {REINSTALL}"
-            )
-        network = ARCHITECTURES[info.architecture](n_outputs=info.n_outputs)
+        network = architecture_of(pack, info)(n_outputs=info.n_outputs)
         network.load_state_dict(_state(pack.weight_paths[info.name], network))
         networks[info.name] = network.eval()
     return networks
+
+
+def architecture_of(pack: Pack, info: NetworkInfo) -> type[CNN8] | type[VGG]:
+    """The class of one of the pack's networks.
+
+    Raises:
+        PackError: this version has none of that name.
+    """
+    if info.architecture not in ARCHITECTURES:
+        raise PackError(
+            f"{pack.path}: unknown architecture {info.architecture!r}; newer source, then: {REINSTALL}"
+        )
+    return ARCHITECTURES[info.architecture]
 
 
 def _state(path: Path, network: nn.Module) -> dict[str, Tensor]:

@@ -197,12 +197,13 @@ def quantise(pack: str, data: Path, negatives: Path | None, out: Path, seed: int
     """
     need_workshop("onnx", "sklearn")
     from engines.pack import load_pack
+    from offline.graphs.parts import INT8_AGAINST_FLOAT
     from offline.graphs.quantise import quantise_pack
 
     quantised = quantise_pack(
         load_pack(pack), read_clips(data, skip_bad), out, negatives=negatives, seed=seed
     )
-    for name, figures in quantised.manifest.metrics["int8_against_float"].items():
+    for name, figures in quantised.manifest.metrics[INT8_AGAINST_FLOAT].items():
         click.echo(f"{name}: {figures}")
     click.echo(f"INT8 graphs in {quantised.path}")
 

@@ -15,6 +15,7 @@ from engines.engine_cache import (
 )
 from engines.errors import BackendUnavailableError, EngineError, EngineMismatchError
 from engines.gpu import Gpu, usable_gpu
+from engines.installing import install_extra
 from engines.pack import FEATURES, Pack
 from engines.tensorrt_api import INSTALL, MODULES, TensorRtApi, is_installed, load_api
 
@@ -115,6 +116,16 @@ def _features_on_gpu(pack: Pack) -> Any:
         return FeatureStack(pack.manifest.feature_spec).eval().to("cuda")
     except RuntimeError as error:
         raise EngineError(f"torch cannot bring the features to the GPU: {error}") from error
+
+
+def require_memory() -> None:
+    """See that something can own the GPU's memory, before the minutes that a build takes.
+
+    Raises:
+        BackendUnavailableError: there is neither torch with CUDA nor pycuda.
+    """
+    if not has_torch_with_cuda() and importlib.util.find_spec("pycuda") is None:
+        raise BackendUnavailableError(f"neither torch with CUDA nor pycuda is there; {install_extra('gpu')}")
 
 
 def has_torch_with_cuda() -> bool:

@@ -31,6 +31,7 @@ class IdleCost:
         cpu_s_per_s_between_hops: the part of it that was spent while no window was due: on taking sound in,
             and on threads that spin.
         resident_mb: resident memory at the end, MiB; None where the system does not say.
+        notices: what the engine told, such as that another one went on in its place.
     """
 
     seconds: float
@@ -39,11 +40,13 @@ class IdleCost:
     cpu_s_per_s: float
     cpu_s_per_s_between_hops: float
     resident_mb: float | None
+    notices: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The same by name."""
         content = asdict(self) | {"hop_ms": self.hop.to_json()}
-        del content["hop"]
+        # Among the warnings of the engine.
+        del content["hop"], content["notices"]
         return content
 
 
@@ -80,6 +83,7 @@ def measure_idle(pack: Path, engine: str, hop_s: float, seconds: float, n_thread
             cpu_s_per_s=used_cpu_s / heard_s,
             cpu_s_per_s_between_hops=max(0.0, used_cpu_s - hops_cpu_s) / heard_s,
             resident_mb=resident_mb(),
+            notices=tuple(pipeline.take_notices()),
         )
 
 

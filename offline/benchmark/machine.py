@@ -104,7 +104,7 @@ class Conditions:
         load_before: programs that wanted to run, on average over the minute before.
         other_cores: cores that other programs kept busy, on average.
         stolen_cores: cores that the host gave to other virtual machines, on average.
-        slowest_mhz: lowest clock of any core in any reading; `fastest_mhz` the highest.
+        slowest_mhz: lowest clock of the fastest core of a reading; `fastest_mhz` the highest.
     """
 
     load_before: float | None
@@ -129,7 +129,7 @@ def conditions_from_readings(readings: Sequence[Reading]) -> Conditions:
             other = max(0.0, last.busy_cpu_s - first.busy_cpu_s - own_s) / wall_s
         if first.stolen_cpu_s is not None and last.stolen_cpu_s is not None:
             stolen = (last.stolen_cpu_s - first.stolen_cpu_s) / wall_s
-    clocks_mhz = [clock for reading in readings for clock in reading.clocks_mhz]
+    clocks_mhz = [max(reading.clocks_mhz) for reading in readings if reading.clocks_mhz]
     return Conditions(
         load_before=first.load,
         other_cores=other,

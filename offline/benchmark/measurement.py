@@ -181,8 +181,7 @@ def _result(contestant: _Contestant) -> EngineResult:
         stages = _stages(staged) | {name: stage for name, stage in stages.items() if name == "gpu"}
     warnings = warnings_from_hops(lane.hops_s, hop, TRUSTED_WINDOWS)
     warnings += warnings_from_stages(stages, staged_hop)
-    both = ": these numbers are of both" if lane.engine.name != contestant.choice.name else ""
-    warnings += [notice + both for notice in lane.take_notices()]
+    warnings += _notices(lane, contestant.choice.name)
     if staged is not None:
         warnings.append(
             f"its stages were timed one by one, with waiting after each, over {staged_hop.n} windows; "
@@ -190,6 +189,12 @@ def _result(contestant: _Contestant) -> EngineResult:
         )
     choice = contestant.choice
     return EngineResult(choice.name, choice.reason, hop, stages, lane.hops_s, warnings=warnings)
+
+
+def _notices(lane: Lane, name: str) -> list[str]:
+    """What the engine told meanwhile, such as that another one went on in its place."""
+    both = ": these numbers are of both" if lane.engine.name != name else ""
+    return [notice + both for notice in lane.take_notices()]
 
 
 def _reference_result(lane: Lane) -> EngineResult:
@@ -226,7 +231,7 @@ def _with_streams(
             sound,
             settings.stream_s,
         )
-    return replace(result, streams=trials)
+    return replace(result, streams=trials, warnings=[*result.warnings, *_notices(lane, result.name)])
 
 
 def _with_idle(

@@ -83,11 +83,13 @@ class EngineResult:
 
     @property
     def n_streams(self) -> int | None:
-        """Live streams that one machine carries; None: not measured."""
+        """Live streams that one machine carries; None: not known, fewer were not tried."""
         if not self.streams:
             return None
         last = self.streams[-1]
-        return last.n_streams if last.is_carried else 0
+        if last.is_carried:
+            return last.n_streams
+        return 0 if last.n_streams == 1 else None
 
     def to_json(self) -> dict[str, Any]:
         """The same by name; what was not measured is left out."""

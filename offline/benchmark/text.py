@@ -18,8 +18,8 @@ What is timed
   {WHOLE}   from the block of sound that completes a window to the decision, through the same code as
               breath-live, without microphone and display. Not the sum of the medians above it, but the
               median of the whole.
-  window      taking the block in: resampling, the window of one second; for a GPU also the copy into
-              page-locked memory
+  window      taking the block in, which has 16 kHz here: the window of one second; for a GPU also the copy
+              into page-locked memory. A microphone of another rate adds its resampling
   upload      sound (or features) to the GPU;  download: the networks' answers from there
   features    nine spectrograms and 39 numbers from a window
   cnn8, vgg   the networks

@@ -39,10 +39,11 @@ def warnings_from_conditions(conditions: Conditions, machine: Machine, n_threads
             f"the host gave {conditions.stolen_cores:.2f} cores to other virtual machines (steal): every "
             "number is too large, and nothing on this machine can mend that"
         )
+    # A core that has nothing to do may be as slow as it likes.
     slowest, fastest = conditions.slowest_mhz, conditions.fastest_mhz
     if slowest and fastest and fastest / slowest - 1 > _MOST_CLOCK_SPREAD:
         found.append(
-            f"the clock of the cores varied from {slowest:.0f} to {fastest:.0f} MHz: fix it (cpupower "
+            f"the clock of the fastest core varied from {slowest:.0f} to {fastest:.0f} MHz: fix it (cpupower "
             "frequency-set), or compare only what was measured in one run"
         )
     if n_threads is not None and n_threads > machine.usable_cores:
@@ -83,11 +84,13 @@ def warnings_from_hops(hops_s: Sequence[float], hop: Distribution, n_wanted: int
 
 def warnings_from_idle(idle: IdleCost) -> list[str]:
     """What is wrong with the cost of a live session."""
+    found = [f"{notice}: the live session is of both" for notice in idle.notices]
     if not idle.skipped_windows:
-        return []
+        return found
     return [
+        *found,
         f"{idle.skipped_windows} windows of the live session were skipped, {idle.hop.n} were answered: it "
-        "could not keep up, and its cost would be higher if it had"
+        "could not keep up, and its cost would be higher if it had",
     ]
 
 

@@ -38,7 +38,7 @@ from offline.graphs.parity import Parity, compare
 from offline.graphs.probes import Windows, gate_windows
 from offline.graphs.symmetric import symmetric_graph
 from offline.graphs.tensorrt_builder import Plan, build_plan
-from realtime.gpu_engine import has_torch_with_cuda, open_plans
+from realtime.gpu_engine import has_torch_with_cuda, open_plans, require_memory
 
 Progress = Callable[[str, int, int], None]
 _TYPES = {
@@ -95,6 +95,8 @@ def build_engine(
             f"TensorRT builds only on the GPU that the engine is meant for: {why_no_gpu}. "
             "Without a GPU: --engine tensorrt-rtx"
         )
+    if flavour == "tensorrt":
+        require_memory()
     api = load_api(flavour)
     key = EngineKey(pack.sha256, flavour, api.version, api.gpu_scope(gpu), precision, batch)
     try:
@@ -224,18 +226,19 @@ def _parity(
 ) -> Parity:
     if gpu is None:
         return Parity("not run here", why_no_gpu, against="")
+    try:
+        require_memory()
+        # An engine of RTX is for other machines too; on a GPU that is not of its list it cannot be tried.
+        api.engine_from_plan(*next(iter(plans.items())))
+    except EngineError as error:
+        if not api.is_rtx:
+            raise
+        return Parity("not run here", f"{gpu.label}: {error}", against="")
     tolerance = "symmetric int8" if key.precision == "int8" else key.precision
     found: list[Parity] = []
     # Whoever runs the engine may have torch compute the features, or not.
     for has_torch_features in (True, False) if has_torch_with_cuda() else (False,):
-        try:
-            opened = open_plans(pack, api, plans, key.batch, has_torch_features=has_torch_features)
-        except EngineError as error:
-            if not api.is_rtx or found:
-                raise
-            # An engine of RTX is for other machines too; on a GPU that is not of its list it cannot be tried.
-            return Parity("not run here", f"{gpu.label}: {error}", against="")
-        with opened:
+        with open_plans(pack, api, plans, key.batch, has_torch_features=has_torch_features) as opened:
             parity = compare(opened, pack, tolerance, windows, lambda *steps: progress("parity", *steps))
         if parity.verdict == "failed":
             return parity

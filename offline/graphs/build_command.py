@@ -41,7 +41,9 @@ _PRECISIONS = ("fp32", "fp16", "int8")
 @click.option("--streams", type=FOLDER, help="Labelled streams for it, as compose writes them.")
 @skip_bad_option
 @click.option("--rebuild", is_flag=True, help="Build an engine of TensorRT also if there is a whole one.")
+@click.pass_context
 def build(
+    ctx: click.Context,
     pack: str,
     engine: str,
     precision: "Precision | None",
@@ -81,8 +83,10 @@ def build(
             f"{loaded.path} holds no ONNX graphs; make them with: breath-offline export --pack {loaded.path}"
         )
     if is_on_cpu:
-        if rebuild:
-            raise ConfigError(f"--rebuild is for engines of TensorRT; {engine} needs none. Leave it out")
+        foreign = ["rebuild", "batch", *(["out"] if engine == "onnxruntime" else [])]
+        for name in foreign:
+            if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+                raise ConfigError(f"--{name} has no meaning for {engine}. Leave it out")
         _build_on_cpu(loaded, engine, precision, out, data, streams, skip_bad)
         return
     windows = _windows(data, streams, skip_bad)

@@ -26,6 +26,7 @@ from engines.manifest import Manifest
 from engines.onnx_backend import open_session
 from engines.pack import FEATURES_GRAPH, Pack, check_destination, save_pack
 from offline.clips import ClipSet
+from offline.graphs.parts import AGAINST_TORCH, INT8_AGAINST_FLOAT
 from offline.graphs.probes import edge_cases
 from offline.graphs.weights import networks_to_go_on_with
 from offline.sound import read_clip
@@ -47,7 +48,7 @@ OUTPUTS = ("P(exhale)", "P(breath)")
 
 
 @dataclass(frozen=True)
-class Parity:
+class GraphDifference:
     """How far a graph is from torch, over the verification windows.
 
     Attributes:
@@ -95,10 +96,10 @@ def export_pack(
     features = FeatureStack(pack.manifest.feature_spec).eval()
     graphs = {FEATURES_GRAPH: features_graph(features)}
     graphs.update({f"{name}.onnx": network_graph(network) for name, network in networks.items()})
-    parities = verify_graphs(graphs, features, networks, windows)
-    for parity in parities:
-        logging.getLogger(__name__).info("%s: largest difference %.2g", parity.graph, parity.largest)
-    manifest = _with_parities(pack.manifest, parities, len(windows))
+    differences = verify_graphs(graphs, features, networks, windows)
+    for found in differences:
+        logging.getLogger(__name__).info("%s: largest difference %.2g", found.graph, found.largest)
+    manifest = _with_differences(pack.manifest, differences, len(windows))
     if not pack.has_weights:
         moved = graphs_against_those_before(pack, graphs, windows)
         manifest = _with_origin(manifest, pack, {"n_windows": len(windows), **moved})
@@ -122,7 +123,7 @@ def network_graph(network: nn.Module) -> bytes:
 
 def verify_graphs(
     files: dict[str, bytes], features: nn.Module, networks: dict[str, nn.Module], windows: NDArray[np.float32]
-) -> tuple[Parity, ...]:
+) -> tuple[GraphDifference, ...]:
     """Run graphs and torch on the same windows.
 
     Raises:
@@ -148,7 +149,7 @@ def verify_graphs(
             f"{difference.max():.2g} in the images, {scalar_difference.max():.2g} in the scalars. "
             "Please report it with your versions"
         )
-    parities = [Parity(FEATURES_GRAPH, float(difference.max()), float(difference.mean()))]
+    found = [GraphDifference(FEATURES_GRAPH, float(difference.max()), float(difference.mean()))]
     for name, prob in expected.items():
         session = open_session(files[f"{name}.onnx"])
         (logit,) = session.run(None, {"images": images.numpy(), "scalars": scalars.numpy()})
@@ -157,15 +158,15 @@ def verify_graphs(
                 f"{name}.onnx gives out {logit.shape}, torch {prob.shape}. "
                 "Please report it with your versions"
             )
-        gap = np.abs(1.0 / (1.0 + np.exp(-logit.astype(np.float64))) - prob).reshape(len(prob), -1)
+        gap = np.abs(sigmoid(logit) - prob).reshape(len(prob), -1)
         if not gap.max() <= MAX_PROB_DIFFERENCE:
             worst = OUTPUTS[gap.max(axis=0).argmax()]
             raise EngineError(
                 f"{name}.onnx differs from torch by {gap.max():.2g} in {worst}. "
                 "Please report it with your versions"
             )
-        parities.append(Parity(f"{name}.onnx", float(gap.max()), float(gap.mean())))
-    return tuple(parities)
+        found.append(GraphDifference(f"{name}.onnx", float(gap.max()), float(gap.mean())))
+    return tuple(found)
 
 
 def graphs_against_those_before(
@@ -215,12 +216,15 @@ def _verification_windows(clips: ClipSet | None) -> NDArray[np.float32]:
     return np.stack(windows).astype(np.float32)
 
 
-def _with_parities(manifest: Manifest, parities: tuple[Parity, ...], n_windows: int) -> Manifest:
+def _with_differences(
+    manifest: Manifest, differences: tuple[GraphDifference, ...], n_windows: int
+) -> Manifest:
     figures = {
-        parity.graph: {"largest_difference": parity.largest, "mean_difference": parity.mean}
-        for parity in parities
+        found.graph: {"largest_difference": found.largest, "mean_difference": found.mean}
+        for found in differences
     }
-    metrics = manifest.metrics | {"graphs_against_torch": {"n_windows": n_windows, **figures}}
+    metrics = manifest.metrics | {AGAINST_TORCH: {"n_windows": n_windows, **figures}}
+    metrics.pop(INT8_AGAINST_FLOAT, None)
     return msgspec.structs.replace(manifest, metrics=metrics, graph_precision="float")
 
 

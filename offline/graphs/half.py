@@ -6,11 +6,16 @@ outside of what float16 can tell apart.
 """
 
 import numpy as np
-import onnx
 from onnx import NodeProto, TensorProto, helper
 
 from engines.errors import EngineError
-from offline.graphs.parts import checked_bytes, replace_nodes, stored_values, undo_half_storage
+from offline.graphs.parts import (
+    checked_bytes,
+    model_from_bytes,
+    replace_nodes,
+    stored_values,
+    undo_half_storage,
+)
 
 _ELEMENTWISE = frozenset({"Sub", "Add", "Mul", "Div", "Clip"})
 _RAW_INPUT = "scalars"
@@ -22,9 +27,9 @@ def half_graph(graph: bytes) -> bytes:
     The logits may be one per window, or several.
 
     Raises:
-        EngineError: the result is not a valid graph.
+        EngineError: that is no graph, or the result is not a valid one.
     """
-    model = onnx.load_from_string(graph)
+    model = model_from_bytes(graph)
     inner = model.graph
     undo_half_storage(inner)
     values = stored_values(inner)

@@ -4,9 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper
 
-from offline.graphs.parts import replace_nodes, stored_values
-
-_DEFAULT_EPSILON = 1e-5
+from offline.graphs.parts import affine_of_normalisation, replace_nodes, stored_values
 
 
 def with_convolved_normalisation(model: ModelProto) -> ModelProto:
@@ -31,7 +29,7 @@ def with_convolved_normalisation(model: ModelProto) -> ModelProto:
     postponed: dict[str, NodeProto] = {}
     for node in graph.node:
         if _follows_convolution(node, makers):
-            scale, shift = _affine(node, values)
+            scale, shift = affine_of_normalisation(node, values)
             after = users.get(node.output[0], [])
             if len(after) == 1 and after[0].op_type == "MaxPool" and (scale > 0).all():
                 pool = after[0]
@@ -56,16 +54,6 @@ def _follows_convolution(node: NodeProto, makers: dict[str, NodeProto]) -> bool:
         return False
     convolution = makers.get(activation.input[0])
     return convolution is not None and convolution.op_type == "Conv"
-
-
-def _affine(
-    node: NodeProto, values: dict[str, np.ndarray]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What a normalisation multiplies each channel by, and what it adds then."""
-    gamma, beta, mean, variance = (values[name].astype(np.float64) for name in node.input[1:5])
-    epsilon = next((field.f for field in node.attribute if field.name == "epsilon"), _DEFAULT_EPSILON)
-    scale = gamma / np.sqrt(variance + epsilon)
-    return scale.astype(np.float32), (beta - mean * scale).astype(np.float32)
 
 
 def _depthwise(

@@ -1,12 +1,40 @@
-"""What every rewriting of an ONNX graph ends with: other nodes, the tensors that they use, and a check."""
+"""What every rewriting of an ONNX graph shares: reading it, other nodes, their tensors, and a check."""
 
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
 
 from engines.errors import EngineError
+
+# Keys of a manifest's metrics: of the graphs that a pack holds, and of those only.
+AGAINST_TORCH = "graphs_against_torch"
+INT8_AGAINST_FLOAT = "int8_against_float"
+_DEFAULT_EPSILON = 1e-5
+
+
+def model_from_bytes(graph: bytes) -> ModelProto:
+    """Read a graph.
+
+    Raises:
+        EngineError: it is none.
+    """
+    try:
+        return onnx.load_from_string(graph)
+    except DecodeError as error:
+        raise EngineError(f"that is no ONNX graph ({error}); fetch or export the pack again") from error
+
+
+def affine_of_normalisation(
+    node: NodeProto, values: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a BatchNormalization multiplies each channel by, and what it adds then; (C,) float32 each."""
+    gamma, beta, mean, variance = (values[name].astype(np.float64) for name in node.input[1:5])
+    epsilon = next((field.f for field in node.attribute if field.name == "epsilon"), _DEFAULT_EPSILON)
+    scale = gamma / np.sqrt(variance + epsilon)
+    return scale.astype(np.float32), (beta - mean * scale).astype(np.float32)
 
 
 def stored_values(graph: GraphProto) -> dict[str, np.ndarray]:

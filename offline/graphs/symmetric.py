@@ -10,7 +10,7 @@ import onnx
 from onnx import NodeProto
 
 from engines.errors import EngineError
-from offline.graphs.parts import checked_bytes, replace_nodes, stored_values
+from offline.graphs.parts import checked_bytes, model_from_bytes, replace_nodes, stored_values
 
 _LARGEST_UINT8, _LARGEST_INT8 = 255, 127
 _QUANTISING = frozenset({"QuantizeLinear", "DequantizeLinear"})
@@ -22,7 +22,7 @@ def symmetric_graph(graph: bytes) -> bytes:
     Raises:
         EngineError: it is quantised in another way than `offline.graphs.quantise` does it.
     """
-    model = onnx.load_from_string(graph)
+    model = model_from_bytes(graph)
     inner = model.graph
     values = stored_values(inner)
     nodes: list[NodeProto] = []

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from engines.errors import EngineError
 from engines.tensorrt_api import TensorRtApi
 
 Progress = Callable[[str, int, int], None]
+_LOOK_AGAIN_S = 0.2
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -41,7 +43,7 @@ def build_plan(
         graph: ONNX; its types become those of the engine.
         batch: numbers of windows that the engine will accept.
         timings: of an earlier build with this library on this GPU; may be empty.
-        progress: told (phase, steps done, steps in all).
+        progress: told (phase, steps done, steps in all), on another thread.
 
     Raises:
         EngineError: the library does not take the graph, or builds nothing.
@@ -69,7 +71,13 @@ def build_plan(
     monitor = _monitor(trt, progress)
     config.progress_monitor = monitor
     layers = layers_from_network(network)
-    content = builder.build_serialized_network(network, config)
+    # On a thread of its own: a signal that is raised within a callback would be lost in the C++ above it.
+    with ThreadPoolExecutor(1) as pool:
+        building = pool.submit(builder.build_serialized_network, network, config)
+        try:
+            content = _waited_for(building)
+        except BaseException as error:  # Ctrl-C: the builder ends at its next step
+            monitor.failure = monitor.failure or error
     if monitor.failure is not None:
         raise monitor.failure
     if content is None:
@@ -79,6 +87,14 @@ def build_plan(
         )
     measured = b"" if api.is_rtx else bytes(config.get_timing_cache().serialize())
     return Plan(bytes(content), layers, measured)
+
+
+def _waited_for(building: "Future[Any]") -> Any:
+    while True:
+        # On Windows a signal would not end a wait without end.
+        wait([building], timeout=_LOOK_AGAIN_S)
+        if building.done():
+            return building.result()
 
 
 def layers_from_network(network: Any) -> dict[str, dict[str, int]]:
@@ -142,7 +158,7 @@ def _monitor(trt: Any, progress: Progress) -> Any:
             n_steps = n_done if ended else self._steps[phase_name]
             try:
                 progress(phase_name, n_done, n_steps)
-            except BaseException as error:  # Ctrl-C too: raised again when the builder has returned
+            except BaseException as error:  # raised again when the builder has returned
                 self.failure = self.failure or error
 
     return Monitor()

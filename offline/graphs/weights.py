@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from onnx import NodeProto
 from torch import Tensor, nn
 
-from engines.errors import PackError
+from engines.errors import EngineError, PackError
 from engines.pack import Pack
-from engines.torch_backend import ARCHITECTURES, load_networks
-from offline.graphs.parts import stored_values, undo_half_storage
+from engines.torch_backend import architecture_of, load_networks
+from offline.graphs.parts import affine_of_normalisation, model_from_bytes, stored_values, undo_half_storage
 from offline.training.lessons import Examples
 
 N_WINDOWS = 512
@@ -44,9 +44,9 @@ def networks_to_go_on_with(pack: Pack) -> dict[str, nn.Module]:
     for info in pack.manifest.networks:
         path = pack.graph_paths[info.name]
         try:
-            network = ARCHITECTURES[info.architecture](n_outputs=info.n_outputs).eval()
-            _Graph(onnx.load(path)).fill(network)
-        except (KeyError, ValueError, RuntimeError) as error:
+            network = architecture_of(pack, info)(n_outputs=info.n_outputs).eval()
+            _Graph(model_from_bytes(path.read_bytes())).fill(network)
+        except (EngineError, LookupError, ValueError, RuntimeError) as error:
             raise PackError(
                 f"{path} is no graph that weights can be taken back from ({error}); give a pack with weights"
             ) from error
@@ -100,9 +100,8 @@ class _Graph:
         """Factor and summand of the normalisation that follows a layer's activation."""
         for node in self._after(layer.output[0]):
             if node.op_type == "BatchNormalization":
-                gamma, beta, mean, variance = (self._tensor(name) for name in node.input[1:5])
-                factor = gamma / (variance + _epsilon(node)).sqrt()
-                return factor, beta - mean * factor
+                factor, summand = affine_of_normalisation(node, self._values)
+                return torch.from_numpy(factor), torch.from_numpy(summand)
             if node.op_type == "Conv":
                 return self._tensor(node.input[1]).flatten(), self._tensor(node.input[2])
         raise ValueError(f"nothing normalises what follows {layer.name}")
@@ -123,10 +122,6 @@ class _Graph:
         per_row = (-1,) + (1,) * (steps.ndim - 1)
         from_zero = steps.astype(np.float32) - zero.astype(np.float32).reshape(per_row)
         return (from_zero * size.astype(np.float32).reshape(per_row)).astype(np.float32)
-
-
-def _epsilon(node: NodeProto) -> float:
-    return float(next((field.f for field in node.attribute if field.name == "epsilon"), 1e-5))
 
 
 def _set_affine(module: _Normalisation, factor: Tensor, summand: Tensor) -> None:

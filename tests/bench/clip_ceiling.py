@@ -3,9 +3,9 @@
 python tests/bench/clip_ceiling.py --data DIR [--spec reference] [--store STORE] [--groups 5] [--seed 1]
 
 A support vector machine on a coarse picture of each clip (`offline.training.opinions`) takes seconds to train
-and is about as good as the networks, so that it shows what more days, or other splits, would bring. Only training
-and validation days of the split are used. As a table in Markdown: by the share of the days that are learned
-from, and with the clips of a day on both sides, which is what figures from random splits have.
+and is about as good as the networks, so that it shows what more days, or other splits, would bring. Only
+training and validation days of the split are used. As a table in Markdown: by the share of the days that are
+learned from, and with the clips of a day on both sides, which is what figures from random splits have.
 """
 
 import argparse

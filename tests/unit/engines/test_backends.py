@@ -95,6 +95,12 @@ def test_outputs_that_no_pack_has_are_an_error_of_the_engine(shapes):
         inference_from_outputs([np.zeros(shape, np.float32) for shape in shapes], {})
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_is_no_answer(value):
+    with pytest.raises(EngineError, match="logits that are no numbers"):
+        inference_from_outputs([np.zeros(2, np.float32), np.array([0, value], np.float32)], {})
+
+
 @BOTH
 def test_a_view_that_must_not_be_written_to_is_read(engines, name, probe_windows):
     stream = np.concatenate([probe_windows[4], probe_windows[5]])

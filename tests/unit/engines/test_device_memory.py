@@ -59,6 +59,7 @@ class Card:
         self.capturing = None
         self.memory = weakref.WeakValueDictionary()
         self.page_locked = {}
+        self.locked_for_ever = []
         self.streams = set()
         self._handles = itertools.count(STREAM)
         self._contexts = defaultdict(list)
@@ -188,10 +189,19 @@ def fake_pycuda(card):
         in_context("allocate")
         return Allocation(bytes)
 
+    class HostAllocation:
+        def __init__(self, shape):
+            self.array = card.new_page_locked(shape)
+            self.__array_interface__ = self.array.__array_interface__
+
+        def __del__(self):
+            if not card.contexts:
+                card.locked_for_ever.append(self.array)
+
     def pagelocked_zeros(shape, dtype, order="C", mem_flags=0):
         in_context("page-lock")
         assert dtype is np.float32
-        return card.new_page_locked(shape)
+        return np.asarray(HostAllocation(shape))
 
     def copy(direction, address, host, stream):
         if type(address) is not int or not isinstance(host, np.ndarray):
@@ -245,11 +255,12 @@ def patch_torch(card, monkeypatch):
     @contextlib.contextmanager
     def on_stream(stream):
         # With None, the real one leaves the stream as it is.
+        before = list(current)
         current.append(current[-1] if stream is None else stream.cuda_stream)
         try:
             yield
         finally:
-            current.pop()
+            current[:] = before
 
     class Graph:
         def replay(self):
@@ -260,13 +271,15 @@ def patch_torch(card, monkeypatch):
     @contextlib.contextmanager
     def capturing(cuda_graph, pool=None, stream=None, capture_error_mode="global"):
         card.call("capture begins")
-        with on_stream(Stream() if stream is None else stream):
-            card.recorded, card.capturing = [], current[-1]
-            try:
-                yield
-            finally:
-                cuda_graph.recorded, card.recorded = card.recorded, None
-                card.call("capture ends")
+        current.append((Stream() if stream is None else stream).cuda_stream)
+        card.recorded, card.capturing = [], current[-1]
+        try:
+            yield
+        finally:
+            cuda_graph.recorded, card.recorded = card.recorded, None
+            # Where this fails, the real one leaves its stream the current one.
+            card.call("capture ends")
+            current.pop()
 
     def empty(shape, *, dtype, device):
         card.call("allocate")
@@ -278,6 +291,7 @@ def patch_torch(card, monkeypatch):
         assert (dtype, pin_memory) == (torch.float32, True)
         return torch.from_numpy(card.new_page_locked(shape))
 
+    card.current_streams = current
     monkeypatch.setattr(torch, "empty", empty)
     monkeypatch.setattr(torch, "zeros", zeros)
     for name, fake in (("Stream", Stream), ("stream", on_stream), ("CUDAGraph", Graph), ("graph", capturing)):
@@ -461,6 +475,7 @@ def test_whatever_fails_of_a_graph_is_an_engine_error_said_once(torch_card, call
         with pytest.raises(EngineError, match=f"^the GPU failed in {what}: {call}: out of luck$"):
             memory.capture(lambda: memory.upload(host, device))()
         torch_card.fail(None)
+        assert torch_card.current_streams == [DEFAULT_STREAM]
         memory.upload(host, device)
         assert torch_card.copies[-1][-1] == memory.stream_handle
 
@@ -493,11 +508,12 @@ def test_torch_waits_for_its_stream_before_anything_is_given_back(torch_card):
 def test_closing_gives_everything_back_and_again_does_nothing(card):
     memory = card.owner()
     host, device = memory.page_locked(SHAPE), memory.allocate(SHAPE)
+    del host
     memory.close()
     log = list(card.log)
     memory.close()
     assert card.log == log
-    del host, device
+    del device
     gc.collect()
     assert (len(card.memory), card.page_locked, card.streams, card.contexts) == (0, {}, set(), [])
 
@@ -618,6 +634,15 @@ def test_pycuda_works_on_whatever_thread_and_leaves_its_context_on_none(pycuda_c
     assert len(pycuda_card.memory) == 0
 
 
+def test_pycuda_lets_go_of_page_locked_memory_where_it_can_be_freed(pycuda_card):
+    memory = PycudaMemory()
+    host = memory.page_locked(SHAPE)
+    del host
+    memory.close()
+    gc.collect()
+    assert (pycuda_card.page_locked, pycuda_card.locked_for_ever) == ({}, [])
+
+
 class GpuOfCard(FakeGpu):
     """The GPU of the fake TensorRT, on the memory and the stream of a card."""
 
@@ -647,6 +672,11 @@ def test_an_engine_answers_right_on_either_memory(card):
             windows = np.random.default_rng(seed).uniform(-1, 1, (n, WINDOW_SAMPLES)).astype(np.float32)
             expected = [factor * windows[:, -1] + windows[:, 0] for factor in FACTORS.values()]
             np.testing.assert_allclose(engine.infer(windows).logits, np.stack(expected, axis=1), rtol=1e-6)
+    # What a closed engine still holds, it holds for as long as somebody refers to it.
+    assert engine.name == "tensorrt"
+    del windows
+    gc.collect()
+    assert (card.page_locked, card.locked_for_ever) == ({}, [])
     assert card.log.count("launch") == (6 if card.owner is TorchMemory else 0)
     assert set(card.queues) == {STREAM}
     assert {entry[3] for entry in card.copies} == {STREAM}

@@ -75,3 +75,16 @@ def test_a_pack_without_graphs_is_sent_to_export(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     with pytest.raises(BackendUnavailableError, match="breath-offline export"):
         choose("openvino", has_onnx_graphs=False, has_weights=True)
+
+
+def test_what_others_keep_beside_them_is_never_forgotten(tmp_path):
+    strangers = [tmp_path / f"mine{number}" for number in range(MAX_FOLDERS + 2)]
+    strangers += [tmp_path / "2026.4.1-0123456789abcdef", tmp_path / "notes-0123456789abcdef"]
+    for number, folder in enumerate(strangers):
+        folder.mkdir()
+        (folder / "thesis.txt").write_text("")
+        os.utime(folder, (number, number))
+    for number in range(MAX_FOLDERS + 1):
+        CompiledGraphs.of(tmp_path, VERSION, pack=number).write("vgg", b"compiled")
+    assert all((folder / "thesis.txt").exists() for folder in strangers)
+    assert len(list(tmp_path.iterdir())) == len(strangers) + MAX_FOLDERS

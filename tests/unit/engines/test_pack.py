@@ -277,11 +277,11 @@ def test_an_emission_comes_back_as_it_was(tmp_path):
         ),
         (
             {"phase": NormalByAge(mean=NORMAL.mean, sd=((1.0,), (0.0,), (1.0,), (1.0,)))},
-            "its emission of the phase has a deviation that is not above 0",
+            "its emission of the phase has a deviation below 0.001",
         ),
         (
-            {"rise": NormalByAge(mean=NORMAL.mean, sd=((1.0, 2.0),) * 3 + ((1.0, 0.0),))},
-            "its emission of the rise has a deviation that is not above 0",
+            {"rise": NormalByAge(mean=NORMAL.mean, sd=((1.0, 2.0),) * 3 + ((1.0, 5e-324),))},
+            "its emission of the rise has a deviation below 0.001",
         ),
     ],
 )
@@ -422,3 +422,38 @@ def test_a_manifest_is_readable_json_that_says_everything(folder):
     assert content["provenance"]["licence"] == "CC BY 4.0"
     assert content["split"]["test"] == ["20190103"]
     assert all(len(digest) == 64 for digest in content["files"].values())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"temperature": 0.0}, "its temperature is 0"),
+        ({"band_hz": (2000.0, 100.0)}, "its band is from 2000 to 100 Hz"),
+        ({"band_hz": (0.0, 9000.0)}, "its band is from 0 to 9000 Hz"),
+    ],
+)
+def test_a_pack_that_could_not_be_loaded_again_replaces_none(folder, change, words):
+    before = content_of(folder)
+    with pytest.raises(PackError, match=words):
+        save_pack(folder, msgspec.structs.replace(MANIFEST, **change), FILES)
+    assert content_of(folder) == before
+
+
+def test_a_figure_that_is_no_number_is_an_error_of_output(folder):
+    before = content_of(folder)
+    with pytest.raises(OutputError, match="cannot be written as JSON"):
+        save_pack(folder, msgspec.structs.replace(MANIFEST, metrics={"auc": float("nan")}), FILES)
+    assert content_of(folder) == before
+
+
+@pytest.mark.parametrize("version", [0, -7])
+def test_a_schema_that_there_never_was(folder, version):
+    edited(folder, lambda content: content.update(schema_version=version))
+    with pytest.raises(PackError, match=f"there is no schema {version}"):
+        load_pack(folder)
+
+
+def test_a_manifest_without_a_bottom(folder):
+    (folder / "manifest.json").write_text('{"metrics":' + "[" * 100_000 + "]" * 100_000 + "}")
+    with pytest.raises(PackError, match="is not a valid manifest"):
+        load_pack(folder)

@@ -212,3 +212,52 @@ def test_a_lock_whose_holder_died_is_free(tmp_path):
     waits = []
     with file_lock(path, lambda: waits.append(1)):
         assert waits == []
+
+
+def test_what_is_on_its_way_in_is_no_engine_yet(tmp_path):
+    place = stored(tmp_path).path
+    place.rename(tmp_path / f".{place.name}.partial")
+    assert list_engines(tmp_path) == []
+    stored(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [place.name]
+
+
+def test_a_publishing_that_fails_at_the_end_says_so_and_the_next_one_mends_it(tmp_path, monkeypatch):
+    stored(tmp_path)
+    rename = Path.rename
+
+    def broken(path, target):
+        if path.name.endswith(".partial"):
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", broken)
+    with pytest.raises(OutputError, match="No space left"):
+        stored(tmp_path)
+    monkeypatch.undo()
+    stored(tmp_path)
+    assert read_plans(find(tmp_path), wanted=KEY, pack_path=PACK) == PLANS
+
+
+def test_a_file_that_is_not_written_whole_leaves_nothing(tmp_path, monkeypatch):
+    def full(path, content):
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="No space left"):
+        write_whole(tmp_path / "a.timing", b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="flock of POSIX")
+def test_a_file_system_that_knows_no_locks(tmp_path, monkeypatch):
+    import fcntl
+
+    def unknown(handle, operation):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    told = pytest.raises(OutputError, match="cannot be locked: No locks available; use a folder on a disk")
+    with told, file_lock(tmp_path / "a.lock"):
+        pass

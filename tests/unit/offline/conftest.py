@@ -202,7 +202,7 @@ def toy_pack(tmp_path: Path) -> Pack:
     windows: Shapes = {"windows": ["B", 16_000]}
     features: Shapes = {"images": ["B", 16_000], "scalars": batch}
     split = SplitDays(train=DAYS[:1], validation=DAYS[1:2], test=DAYS[2:3])
-    logit = ["above = Sub(scalars, quiet)", "logits = Mul(above, hundred)"]
+    logit = ["above = Sub(scalars, quiet)", "logit = Mul(above, hundred)"]
     return save_pack(
         tmp_path / "toy-pack",
         manifest_with(split),
@@ -216,7 +216,7 @@ def toy_pack(tmp_path: Path) -> Pack:
                     "scalars = ReduceMean(square, second_axis)",
                 ],
             ),
-            "cnn8.onnx": _graph(features, {"logits": batch}, logit),
-            "vgg.onnx": _graph(features, {"logits": batch}, [logit[0], "logits = Mul(above, ten)"]),
+            "cnn8.onnx": _graph(features, {"logit": batch}, logit),
+            "vgg.onnx": _graph(features, {"logit": batch}, [logit[0], "logit = Mul(above, ten)"]),
         },
     )

@@ -15,8 +15,10 @@ from offline.benchmark.machine import (
     resident_mb,
     this_machine,
 )
+from offline.benchmark.result import EngineResult
 from offline.benchmark.stages import successive
 from offline.benchmark.statistics import distribution_from_durations, drift_from_durations
+from offline.benchmark.streams import StreamTrial
 from offline.benchmark.warnings import (
     warnings_from_conditions,
     warnings_from_hops,
@@ -177,3 +179,23 @@ def test_the_whole_of_a_gpu_is_not_counted_beside_its_parts():
     (warning,) = warnings_from_stages({**parts, "gpu": whole}, steady(9))
     assert "belong to no stage" in warning
     assert warnings_from_stages({"window": steady(0.1), "gpu": steady(2)}, steady(2.2)) == []
+
+
+def test_idle_cores_may_be_slow():
+    reading = Reading(0.0, 1.0, 100.0, 5.0, 0.3, (3000.0, 800.0))
+    found = conditions_from_readings([reading, replace(reading, wall_s=5.0, clocks_mhz=(800.0, 2990.0))])
+    assert (found.slowest_mhz, found.fastest_mhz) == (2990, 3000)
+
+
+def test_a_session_that_went_on_with_another_engine_is_told_of():
+    idle = IdleCost(5.0, steady(20.0, n=50), 0, 0.1, 0.0, None, notices=("tensorrt failed",))
+    assert warnings_from_idle(idle) == ["tensorrt failed: the live session is of both"]
+    assert "notices" not in idle.to_json()
+
+
+@pytest.mark.parametrize(("n_streams", "n_dropped", "carried"), [(50, 0, 50), (50, 3, None), (1, 2, 0)])
+def test_how_many_streams_are_carried_is_known_where_one_was_or_not_even_one(n_streams, n_dropped, carried):
+    trial = StreamTrial(n_streams, 9, n_dropped, steady(20.0, n=9))
+    result = EngineResult("onnxruntime", "", steady(20.0), {}, [0.02], streams=[trial])
+    assert result.n_streams == carried
+    assert result.to_json()["streams"]["carried"] == carried

@@ -1,8 +1,10 @@
 """Engines of TensorRT-RTX, really built, without a GPU; and every way in which building can be refused."""
 
 import json
+import os
 import shlex
 import shutil
+import signal
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -169,8 +171,16 @@ def test_a_whole_engine_is_built_again_only_where_that_is_asked_for(exported_pac
 class FakeApi:
     flavour, version, is_rtx = "tensorrt-rtx", "1.0", True
 
+    def __init__(self, refusal=None):
+        self.refusal = refusal
+
     def gpu_scope(self, gpu):
         return "any" if self.is_rtx else gpu.label
+
+    def engine_from_plan(self, stage, plan):
+        assert (stage, plan) == (NETWORKS[0], NETWORKS[0].encode())
+        if self.refusal is not None:
+            raise self.refusal
 
 
 def test_a_build_that_fails_leaves_nothing(exported_pack, tmp_path, monkeypatch):
@@ -229,11 +239,12 @@ def with_gpu(monkeypatch, exported_pack):
     """A machine on which an engine runs whose logits are off by a given amount.
 
     With `shift_by_engine` torch is on the GPU, and they are off by that where an engine makes the features.
+    With `refusal` the library takes no engine; where `shift` is an error, what runs one fails with it.
     """
     from engines.onnx_backend import OnnxEngine
 
-    def make(shift, is_rtx=False, shift_by_engine=None):
-        api = FakeApi()
+    def make(shift=0.0, is_rtx=False, shift_by_engine=None, refusal=None):
+        api = FakeApi(refusal)
         api.is_rtx = is_rtx
         monkeypatch.setattr(building, "usable_gpu", lambda: Gpu("NVIDIA L4", (8, 9)))
         monkeypatch.setattr(building, "load_api", lambda flavour: api)
@@ -248,6 +259,7 @@ def with_gpu(monkeypatch, exported_pack):
 
         monkeypatch.setattr(building, "open_plans", open_plans)
         monkeypatch.setattr(building, "has_torch_with_cuda", lambda: shift_by_engine is not None)
+        monkeypatch.setattr(building, "require_memory", lambda: None)
 
     return make
 
@@ -289,13 +301,39 @@ def test_a_gpu_that_rtx_does_not_know_is_no_verdict_but_for_tensorrt_it_is_an_er
     with_gpu, exported_pack, tmp_path
 ):
     refusal = EngineMismatchError("no kernel for this GPU")
-    with_gpu(refusal, is_rtx=True)
+    with_gpu(refusal=refusal, is_rtx=True)
     parity = build_engine(exported_pack, "tensorrt-rtx", "fp32", ONE, root=tmp_path).engine.manifest.parity
     assert parity["verdict"] == "not run here"
     assert "NVIDIA L4" in parity["reason"]
-    with_gpu(refusal)
+    with_gpu(refusal=refusal)
     with pytest.raises(EngineMismatchError):
         build_engine(exported_pack, "tensorrt", "fp32", ONE, root=tmp_path)
+
+
+def test_an_engine_of_rtx_that_the_library_takes_and_that_fails_then_is_not_kept(
+    with_gpu, exported_pack, tmp_path
+):
+    with_gpu(EngineMismatchError("the engine of cnn8 has the tensors x"), is_rtx=True)
+    with pytest.raises(EngineMismatchError, match="has the tensors x"):
+        build_engine(exported_pack, "tensorrt-rtx", "fp32", ONE, root=tmp_path)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_what_could_not_own_the_memory_is_told_before_tensorrt_builds(
+    with_gpu, exported_pack, tmp_path, monkeypatch
+):
+    def absent():
+        raise BackendUnavailableError("neither torch with CUDA nor pycuda is there")
+
+    with_gpu()
+    monkeypatch.setattr(building, "require_memory", absent)
+    monkeypatch.setattr(building, "_build_plans", lambda *_: pytest.fail("it was built first"))
+    with pytest.raises(BackendUnavailableError, match="nor pycuda"):
+        build_engine(exported_pack, "tensorrt", "fp32", ONE, root=tmp_path)
+    with_gpu(is_rtx=True)
+    monkeypatch.setattr(building, "require_memory", absent)
+    parity = build_engine(exported_pack, "tensorrt-rtx", "fp32", ONE, root=tmp_path).engine.manifest.parity
+    assert (parity["verdict"], "nor pycuda" in parity["reason"]) == ("not run here", True)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -357,6 +395,19 @@ def test_an_interruption_ends_the_build_and_is_passed_on(needs_rtx, exported_pac
     graph = exported_pack.graph_paths["cnn8"].read_bytes()
     with pytest.raises(KeyboardInterrupt):
         build_plan(load_api("tensorrt-rtx"), "cnn8", graph, ONE, b"", interrupt)
+
+
+def test_ctrl_c_ends_the_build_whatever_the_library_was_doing(needs_rtx, exported_pack):
+    is_sent = threading.Event()
+
+    def press(phase, n_done, n_all):
+        if not is_sent.is_set():
+            is_sent.set()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    graph = exported_pack.graph_paths["cnn8"].read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        build_plan(load_api("tensorrt-rtx"), "cnn8", graph, ONE, b"", press)
 
 
 def test_progress_counts_up_to_the_end(needs_rtx, exported_pack):
@@ -531,7 +582,9 @@ def test_onnx_runtime_has_nothing_to_build_but_is_held_to_torch(exported_pack):
             "are float; make such graphs, and build those: ",
         ),
         (("--engine", "onnxruntime", "--precision", "fp16"), 2, "fp16 is no faster"),
-        (("--engine", "openvino", "--rebuild"), 2, "--rebuild is for engines of TensorRT"),
+        (("--engine", "openvino", "--rebuild"), 2, "--rebuild has no meaning for openvino"),
+        (("--engine", "onnxruntime", "--batch", "64"), 2, "--batch has no meaning for onnxruntime"),
+        (("--engine", "onnxruntime", "--out", "never"), 2, "--out has no meaning for onnxruntime"),
         (("--engine", "openvino", "--precision", "int8"), 2, "breath-offline quantise"),
         (("--engine", "tensorrt-rtx", "--batch", "4:1:1"), 2, "not in order"),
         (("--engine", "tensorrt"), 4, "TensorRT builds only on the GPU"),
@@ -628,3 +681,13 @@ def test_who_built_what_is_too_far_off_is_told_another_way_than_the_same(exporte
 def test_a_parity_can_be_written_and_read(tmp_path):
     parity = judged(Probs(NEAR), Probs(NEAR, None), LABELS, "fp32", "torch float32")
     assert Parity(**json.loads(json.dumps(parity.to_json()))) == replace(parity)
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_a_window_on_the_brink_may_fall_on_either_side(precision):
+    said = np.array([0.4996, 0.9, 0.1], np.float32)
+    either = judged(Probs(said), Probs(said + np.float32(0.0006)), np.full(3, -1), precision, "x")
+    assert (either.verdict, either.phase_agreement) == ("passed", 1.0)
+    decided = np.array([0.44, 0.9, 0.1], np.float32)
+    other = judged(Probs(decided), Probs(decided + np.float32(0.07)), np.full(3, -1), precision, "x")
+    assert "the phase" in other.reason

@@ -123,6 +123,7 @@ def test_presence_must_not_move_either(presence_pack):
 
 def test_int8_that_costs_too_much_is_refused_and_nothing_written(split_pack, clips, tmp_path, monkeypatch):
     monkeypatch.setattr(quantise, "MAX_AUC_LOSS", -1.1)
+    monkeypatch.setattr(quantise, "AUC_BY_CHANCE", -110)
     with pytest.raises(EngineError, match="Ship the float graphs"):
         quantise_pack(split_pack, clips, tmp_path / "int8")
     assert not (tmp_path / "int8").exists()
@@ -131,3 +132,27 @@ def test_int8_that_costs_too_much_is_refused_and_nothing_written(split_pack, cli
 def test_clips_of_other_days_are_refused(exported_pack, clips, tmp_path):
     with pytest.raises(LabelsError, match="own clips"):
         quantise_pack(exported_pack, clips, tmp_path / "int8")
+
+
+def test_with_few_clips_chance_may_take_more(presence_pack):
+    def lost(times):
+        """One clip of fifteen of each phase, or the same many times, changes places with its neighbour."""
+        labels = np.tile([0, 1], 15 * times)
+        before = np.tile(np.linspace(-1, 1, 30, dtype=np.float32), times)
+        after = before.reshape(-1, 30).copy()
+        after[:, [14, 15]] = after[:, [15, 14]]
+        said = [np.stack([logit, logit], axis=1) for logit in (before, after.ravel())]
+        still = np.zeros_like(said[0])
+        inferences = (Inference(logits, {}, still) for logits in said)
+        return quantise._judged(presence_pack, *inferences, labels)["cnn8"]["auc_lost"]
+
+    assert lost(1) == pytest.approx(1 / 225, abs=1e-5)
+    with pytest.raises(EngineError, match=r"loses 0\.0044 AUC"):
+        lost(20)
+
+
+def test_clips_of_one_phase_judge_nothing(split_pack, clips, tmp_path):
+    days = split_pack.manifest.split.validation
+    one = replace(clips, clips=tuple(clip for clip in clips if clip.day not in days or clip.label == 1))
+    with pytest.raises(LabelsError, match="are all of one phase"):
+        quantise_pack(split_pack, one, tmp_path / "int8")
