@@ -45,6 +45,7 @@ class BreathGroup(click.Group):
                 sys.stdout.flush()
         except BreathError as error:
             click.echo(f"{self.name}: error: {error}", err=True)
+            _flush_what_can_be()
             raise click.exceptions.Exit(error.exit_code) from error
         except (KeyboardInterrupt, click.Abort) as interruption:
             click.echo(f"{self.name}: interrupted", err=True)
@@ -76,6 +77,15 @@ def _write_utf8() -> None:
     is_chosen = os.environ.get("PYTHONIOENCODING")
     if isinstance(sys.stdout, io.TextIOWrapper) and not is_chosen and not sys.stdout.isatty():
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+
+
+def _flush_what_can_be() -> None:
+    """Write what is still buffered, or else see that nobody tries again at exit and complains."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        _discard_output()
 
 
 def _discard_output() -> None:

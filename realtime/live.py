@@ -21,6 +21,7 @@ from realtime.pipeline import Pipeline
 from realtime.resample import check_rate
 from realtime.session import Session
 from realtime.sinks.base import tap_from_sinks
+from realtime.sinks.beginning import Beginning
 from realtime.sinks.terminal_view import Facts
 from realtime.sound.channels import check_channel, meant_channel
 from realtime.sound.sources import AudioSource
@@ -210,9 +211,9 @@ def run(
                     number = len(sessions) + 1 if onlooker.brings_sound else None
                     facts = _facts(source, config, pack, choice, number)
                     # Written first, then shown: a crash between the two loses nothing that was seen.
-                    start = _start(facts, config, pack, choice) if tells_start else None
-                    sinks = [*writers.sinks(source, number, start), audience.sink(facts), *outlets.sinks()]
-                    sinks += onlooker.sinks(facts, start)
+                    beginning = Beginning(_start(facts, config, pack, choice)) if tells_start else None
+                    sinks = [*writers.sinks(source, number, beginning), audience.sink(facts)]
+                    sinks += [*outlets.sinks(), *onlooker.sinks(facts, beginning)]
                     tap = tap_from_sinks(sinks)
                     channel = meant_channel(config.channel, source.n_channels, is_asked_for=False)
                     settings = replace(config.pipeline, channel=channel)

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from realtime.controls import Controls
 from realtime.sinks.base import Sink
+from realtime.sinks.beginning import Beginning
 from realtime.sinks.terminal_view import Facts
-from realtime.wire import StartMessage
 
 
-def _no_sinks(facts: Facts, start: StartMessage | None) -> Sequence[Sink]:
+def _no_sinks(facts: Facts, beginning: Beginning | None) -> Sequence[Sink]:
     return ()
 
 
@@ -24,6 +24,6 @@ class Onlooker:
         brings_sound: the sources come from the onlooker, some time: the engine does not wait for the first.
     """
 
-    sinks: Callable[[Facts, StartMessage | None], Sequence[Sink]] = _no_sinks
+    sinks: Callable[[Facts, Beginning | None], Sequence[Sink]] = _no_sinks
     controls: Controls = field(default_factory=Controls)
     brings_sound: bool = False

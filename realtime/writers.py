@@ -9,10 +9,10 @@ from engines.paths import is_there, path_from_text
 from realtime.config import LiveConfig
 from realtime.sinks import csv_breaths, csv_frames, jsonl
 from realtime.sinks.base import Sink
+from realtime.sinks.beginning import Beginning
 from realtime.sinks.csv_rows import csv_line, write_header
 from realtime.sinks.output import STANDARD_OUTPUT, LineOutput, check_target
 from realtime.sound.sources import AudioSource
-from realtime.wire import StartMessage
 
 _LONGEST_HEADER = 4096
 _START = '{"event":"start"'
@@ -45,14 +45,14 @@ class Writers:
             if output:
                 write_header(output, columns, has_file=has_file, has_session=has_session)
 
-    def sinks(self, source: AudioSource, session: int | None, start: StartMessage | None) -> list[Sink]:
+    def sinks(self, source: AudioSource, session: int | None, beginning: Beginning | None) -> list[Sink]:
         """Sinks for one session, which is numbered where several have no name of a file."""
         file = source.name if self._has_file else None
         sinks: list[Sink] = []
         if self._frames:
             sinks.append(csv_frames.CsvSink(self._frames, file, session))
         if self._events:
-            sinks.append(jsonl.JsonlSink(self._events, file, session, start))
+            sinks.append(jsonl.JsonlSink(self._events, file, session, beginning))
         if self._breaths:
             sinks.append(csv_breaths.BreathCsvSink(self._breaths, file, session))
         return sinks

@@ -1,5 +1,6 @@
 """Breath phases in five lines of Python: the way in for programs."""
 
+import inspect
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -246,6 +247,11 @@ class Detector(Closing):
             raise ConfigError(f"on() takes the class to be called back with, such as Breath, not {kind!r}")
         if not callable(callback):
             raise ConfigError(f"on() takes a function to call back, not {callback!r}")
+        if inspect.iscoroutinefunction(callback):
+            raise ConfigError(
+                f"on() calls back and awaits nothing, so {callback!r} would never run; give a plain "
+                "function, or use `async for`"
+            )
         entry = (kind, callback)
         self._callbacks.append(entry)
 

@@ -219,7 +219,7 @@ class Stream:
             restore_owner(self._pipeline, content["pipeline"])
             self._next_sample = value_from_builtins(int, content["next_sample"])
             self._source.lost_samples = value_from_builtins(int, content["lost_samples"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             self.reset()
             raise ConfigError(f"this is not the state of a stream ({error}); save it again") from error
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 _PLAIN = (bool, int, float, str, type(None))
+# Names of what is given when a stream is opened, and stays so.
+_GIVEN = frozenset({"rate_hz", "_rate_hz", "hop_samples", "_hop_samples", "hop_s"})
 _ARRAY_KEYS = {"dtype", "shape", "base64"}
 
 
@@ -45,7 +47,10 @@ def restore_owner(owner: object, saved: Mapping[str, Any]) -> None:
     """
     for name, value in vars(owner).copy().items():
         if isinstance(value, _PLAIN):
-            setattr(owner, name, _value_of(type(value), saved[name]))
+            restored = _value_of(type(value), saved[name])
+            if name in _GIVEN and restored != value:
+                raise ValueError(f"{name} is {restored}, not {value}")
+            setattr(owner, name, restored)
         elif _is_state(value):
             setattr(owner, name, _restored(value, saved[name]))
         elif hasattr(value, "restore"):
@@ -160,19 +165,21 @@ def _restored(fresh: Any, content: Any) -> Any:
         KeyError, TypeError, ValueError: `content` is not of such a state.
     """
     value = value_from_builtins(type(fresh), content)
-    _check_shapes(fresh, value)
+    _check_given(fresh, value)
     if hasattr(value, "check_restored"):
         value.check_restored(fresh)
     return value
 
 
-def _check_shapes(fresh: Any, value: Any) -> None:
+def _check_given(fresh: Any, value: Any) -> None:
     for entry in dataclasses.fields(fresh):
         one, other = getattr(fresh, entry.name), getattr(value, entry.name)
+        if entry.name in _GIVEN and one != other:
+            raise ValueError(f"{entry.name} is {other}, not {one}")
         if isinstance(one, np.ndarray) and one.shape != other.shape:
             raise ValueError(f"{entry.name} has the shape {other.shape}, not {one.shape}")
         if dataclasses.is_dataclass(one) and type(one) is type(other):
-            _check_shapes(one, other)
+            _check_given(one, other)
 
 
 def _saved_kind(kind: Any) -> Any:

@@ -10,6 +10,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -25,6 +26,9 @@ from realtime.serve.outbox import Outbox
 
 _HEARTBEAT_S = 15.0
 _LARGEST_MESSAGE = 1 << 20
+_MOST_TOLD = 10
+_NO = ("", "0", "false", "no")
+_log = logging.getLogger(__name__)
 
 
 def make_app(host: Host) -> web.Application:
@@ -58,7 +62,7 @@ class _Routes:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         is_sse = "text/event-stream" in request.headers.get("Accept", "")
-        wants_frames = request.query.get("frames", "0") not in ("", "0")
+        wants_frames = request.query.get("frames", "").lower() not in _NO
         if not self._hub.has_room:
             return self._refusal()
         response = web.StreamResponse()
@@ -90,7 +94,7 @@ class _Routes:
             return self._refusal()
         # Small messages over short ways: packing them costs more than it saves.
         socket = web.WebSocketResponse(
-            heartbeat=_HEARTBEAT_S, compress=False, max_msg_size=_LARGEST_MESSAGE, timeout=2.0
+            heartbeat=_HEARTBEAT_S, compress=False, max_msg_size=_LARGEST_MESSAGE + 1, timeout=2.0
         )
         outbox = Outbox()
         self._hub.join(outbox)
@@ -130,13 +134,22 @@ async def _write_events(response: web.StreamResponse, outbox: Outbox, *, is_sse:
 
 
 def _guard(doorkeeper: Doorkeeper) -> Middleware:
+    # Whoever set the server up sees why a page does not get in; not as often as somebody else likes.
+    told: set[str] = set()
+
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        why = doorkeeper.why_host_is_foreign(request.headers.get("Host", ""), request.headers.get("Origin"))
+        headers = request.headers
+        is_secret = request.path.startswith("/api/") or request.path == "/ws"
+        why = doorkeeper.why_host_is_foreign(headers.get("Host", ""), headers.get("Origin"))
+        if not why and is_secret:
+            why = doorkeeper.why_site_is_foreign(headers.get("Sec-Fetch-Site"), headers.get("Origin"))
         if why:
+            if why not in told and len(told) < _MOST_TOLD:
+                told.add(why)
+                _log.warning("a request was refused: %s", why)
             return _json(text_from_content({"error": why}), HTTPStatus.FORBIDDEN)
-        needs_token = request.path.startswith("/api/") or request.path == "/ws"
-        if needs_token and not doorkeeper.has_token(
+        if is_secret and not doorkeeper.has_token(
             request.query.get("token"), request.headers.get("Authorization")
         ):
             text = text_from_content({"error": "the token is missing or wrong; the server printed it"})

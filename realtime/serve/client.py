@@ -19,6 +19,9 @@ _log = logging.getLogger(__name__)
 
 _TOO_SLOW = 1013
 _GOING_AWAY = 1001
+_FAILED = 1011
+_ALIVE_S = 10.0
+_ALIVE = text_from_content({"event": "alive"})
 _CLOSE_LIMIT_S = 5.0
 _MARK_DISTANCE_S = 0.2
 
@@ -86,17 +89,32 @@ class Client:
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
-            for result in results:
-                if isinstance(result, Exception) and not isinstance(result, ConnectionError):
-                    _log.error("a client of the server failed", exc_info=result)
+            failures = [
+                result
+                for result in results
+                if isinstance(result, Exception) and not isinstance(result, ConnectionError)
+            ]
+            for failure in failures:
+                _log.error("a client of the server failed", exc_info=failure)
         if self._outbox.given_up.is_set():
             await self._close(_TOO_SLOW, self._outbox.farewell)
+        elif failures:
+            await self._close(_FAILED, "this client met a fault of the server; connect again")
         else:
             await self._close(_GOING_AWAY, "the server ends")
 
     async def _send(self) -> None:
         with contextlib.suppress(ClientConnectionError, ConnectionError):
-            while (message := await self._outbox.take()) is not None:
+            while True:
+                try:
+                    async with asyncio.timeout(_ALIVE_S):
+                        message = await self._outbox.take()
+                except TimeoutError:
+                    # Scripts do not hear the pings of a WebSocket, and want to know that the server is there.
+                    await self._socket.send_str(_ALIVE)
+                    continue
+                if message is None:
+                    return
                 await self._socket.send_str(message.text)
 
     async def _receive(self) -> None:
@@ -106,7 +124,7 @@ class Client:
                     self._hear(received.data)
                 elif received.type is WSMsgType.TEXT:
                     self._obey(received.data)
-            except (BreathError, msgspec.MsgspecError) as error:
+            except (BreathError, msgspec.MsgspecError, RecursionError) as error:
                 self._tell("refused", str(error))
                 # A message that is not understood says nothing about the sound.
                 if received.type is WSMsgType.BINARY:

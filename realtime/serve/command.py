@@ -1,6 +1,7 @@
 """A run of `breath-live serve`: the server beside a live path like any other."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,9 @@ from realtime.serve.host import Host
 from realtime.serve.hub import Hub
 from realtime.serve.hub_sink import HubSink
 from realtime.serve.options import BROWSER, DEMO, MICROPHONE, ServeOptions
+
+if TYPE_CHECKING:
+    from realtime.serve.server import Server
 
 
 def run_server(config: LiveConfig, options: ServeOptions) -> None:
@@ -43,12 +47,12 @@ def run_server(config: LiveConfig, options: ServeOptions) -> None:
     listens_to = _words_for(DEMO if is_made_up else options.source)
     hub = Hub(_about(config, options, listens_to))
     onlooker = Onlooker(
-        lambda facts, start: [HubSink(hub, facts, start)], Controls(), brings_sound=desk is not None
+        lambda facts, beginning: [HubSink(hub, facts, beginning)], Controls(), brings_sound=desk is not None
     )
     host = Host(hub, doorkeeper, desk, listens_to, onlooker.controls)
     server = Server(host, options.host, options.port)
     with server:
-        _print_address(server.url, listens_to, is_private=server.is_for_this_machine_only)
+        _print_address(server, listens_to)
         if desk is not None:
             sources = desk.sources(lambda: onlooker.controls.is_quitting)
             live.run(config, sources, onlooker=onlooker, tells_start=True)
@@ -62,9 +66,11 @@ def run_server(config: LiveConfig, options: ServeOptions) -> None:
             live.replay(recording, [options.source], onlooker, is_channel_asked_for=is_asked_for)
 
 
-def _print_address(address: str, listens_to: str, *, is_private: bool) -> None:
-    click.echo(f"breath-live: {address} shows {listens_to}; Ctrl-C ends", err=True)
-    if not is_private:
+def _print_address(server: "Server", listens_to: str) -> None:
+    click.echo(f"breath-live: {server.url} shows {listens_to}; Ctrl-C ends", err=True)
+    if server.url_by_number:
+        click.echo(f"breath-live: where that name is not known: {server.url_by_number}", err=True)
+    if not server.is_for_this_machine_only:
         click.echo(
             "breath-live: other machines can connect, with the token; nothing is encrypted, and browsers "
             "lend their microphone only to https or to this machine itself",

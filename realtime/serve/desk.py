@@ -8,6 +8,7 @@ from engines.errors import ConfigError
 from realtime.serve.browser_source import BrowserSource, SampleFormat
 
 _TICK_S = 0.2
+_MOST_WAITING = 4
 
 
 class Desk:
@@ -25,12 +26,14 @@ class Desk:
         What is left of a microphone that has ended is heard first; the new one's sound waits meanwhile.
 
         Raises:
-            ConfigError: another one is heard, or the format is unknown.
+            ConfigError: another one is heard, several that have ended still wait, or the format is unknown.
             RateUnsupportedError: the rate cannot be used.
         """
         with self._changed:
             if self._is_taken():
                 raise ConfigError("the microphone of another browser is open; stop that one first")
+            if len(self._waiting) >= _MOST_WAITING:
+                raise ConfigError("microphones were opened faster than they can be heard; wait a little")
             number = self._n_opened + 1
             source = BrowserSource(f"browser microphone {number}", rate_hz, sample_format)
             self._n_opened = number

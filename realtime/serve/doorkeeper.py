@@ -12,7 +12,12 @@ from urllib.parse import urlsplit
 from engines.errors import ConfigError
 
 _TOKEN_FORM = re.compile(r"[A-Za-z0-9._~-]{8,256}")
-_ORIGIN_FORM = re.compile(r"https?://[^/?#@\s]+", re.IGNORECASE)
+# Pages in the shell of an app have schemes of their own, and some of them no host.
+_ORIGIN_FORM = re.compile(
+    r"https?://[^/?#@\s]+|file://|(?!https?:|file:)[a-z][a-z0-9+.-]*://[^/?#@\s]*", re.IGNORECASE
+)
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_OTHER_SITES = ("cross-site", "same-site")
 _BEARER = "bearer "
 
 
@@ -29,11 +34,14 @@ class Doorkeeper:
         token: has to be given where it is not empty.
         names: host names, in lower case, under which this server may be called.
         origins: in lower case, from which pages of other sites may call it.
+        proxies: in lower case, names among `names` that stand for this server alone: pages from there are its
+            own, whatever name the proxy calls it by.
     """
 
     token: str
     names: frozenset[str]
     origins: frozenset[str] = frozenset()
+    proxies: frozenset[str] = frozenset()
 
     def why_host_is_foreign(self, host: str, origin: str | None) -> str:
         """In words; empty: it is one of ours.
@@ -45,14 +53,34 @@ class Doorkeeper:
         name = _name_from_host(host)
         if name is None or not (name in self.names or _is_address(name)):
             return f"this server is not known as {host!r}; --allow-host names further ones"
-        if origin is None or _host_from_origin(origin) == host.lower() or self.is_allowed(origin):
+        if origin is None or self._is_own(origin, host) or self.is_allowed(origin):
             return ""
         mend = (
             f"--allow-origin {origin} lets this one in"
             if _ORIGIN_FORM.fullmatch(origin)
-            else "a page that is to be let in has to come from an http or https address"
+            else "a page that is to be let in has to come from an address"
         )
         return f"requests of pages of other sites are refused; {mend}"
+
+    def why_site_is_foreign(self, site: str | None, origin: str | None) -> str:
+        """In words; empty: no page of another site asks, as far as can be told.
+
+        Args:
+            site: header `Sec-Fetch-Site`, with which browsers tell where a request comes from that has no
+                origin, as that for an image has.
+            origin: header `Origin`; where there is one, `why_host_is_foreign` decides.
+        """
+        if origin is None and site in _OTHER_SITES:
+            return "requests of pages of other sites are refused"
+        return ""
+
+    def _is_own(self, origin: str, host: str) -> bool:
+        scheme, separator, place = origin.lower().partition("://")
+        if not separator or scheme not in _DEFAULT_PORTS:
+            return False
+        port = _DEFAULT_PORTS[scheme]
+        place = place.removesuffix(port)
+        return place == host.lower().removesuffix(port) or place in self.proxies
 
     def is_allowed(self, origin: str | None) -> bool:
         """Whether pages of that other site may call, and read what they get."""
@@ -86,7 +114,7 @@ def doorkeeper_for(
         if not _ORIGIN_FORM.fullmatch(origin):
             raise ConfigError(
                 f"--allow-origin {origin}: an origin is a scheme, a host and perhaps a port, such as "
-                "https://app.example or http://localhost:5173"
+                "https://app.example, http://localhost:5173 or capacitor://localhost"
             )
     own_pages = frozenset(origin.lower() for origin in origins)
     if token is not None and not _TOKEN_FORM.fullmatch(token):
@@ -94,12 +122,13 @@ def doorkeeper_for(
             "--token takes 8 to 256 letters, digits and . _ ~ -, such as "
             "python -c 'import secrets; print(secrets.token_urlsafe())' makes"
         )
-    names = {"localhost", host.lower(), *(name.lower() for name in allowed)}
+    proxies = frozenset(name.lower() for name in allowed)
+    names = {"localhost", host.lower(), *proxies}
     if is_loopback(host):
-        return Doorkeeper(token or "", frozenset(names), own_pages)
+        return Doorkeeper(token or "", frozenset(names), own_pages, proxies)
     own = socket.gethostname().lower()
     names |= {own, f"{own.partition('.')[0]}.local"}
-    return Doorkeeper(token or secrets.token_urlsafe(24), frozenset(names), own_pages)
+    return Doorkeeper(token or secrets.token_urlsafe(24), frozenset(names), own_pages, proxies)
 
 
 def is_loopback(host: str) -> bool:
@@ -120,11 +149,6 @@ def _name_from_host(host: str) -> str | None:
         return parts.hostname if is_plain and (parts.port is None or parts.port > 0) else None
     except ValueError:
         return None
-
-
-def _host_from_origin(origin: str) -> str | None:
-    scheme, separator, host = origin.lower().partition("://")
-    return host if separator and scheme in ("http", "https") else None
 
 
 def _is_address(name: str) -> bool:

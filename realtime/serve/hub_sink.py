@@ -19,7 +19,6 @@ from realtime.sinks.base import Status
 from realtime.sinks.beginning import Beginning
 from realtime.sinks.health_words import sentence_from_health
 from realtime.sinks.terminal_view import Facts
-from realtime.wire import StartMessage
 
 
 class HubSink:
@@ -28,15 +27,15 @@ class HubSink:
     Args:
         hub: hands the messages out.
         facts: of the session, which begins now.
-        start: goes before its other events, once its first sound has come; None: nothing does.
+        beginning: goes before its other events, once its first sound has come; None: nothing does.
     """
 
-    def __init__(self, hub: Hub, facts: Facts, start: StartMessage | None = None) -> None:
+    def __init__(self, hub: Hub, facts: Facts, beginning: Beginning | None = None) -> None:
         self._hub = hub
         self._session = facts.session
         self._bands = BandState.initial()
         self._since_frame = SinceFrame()
-        self._beginning = Beginning(start)
+        self._beginning = beginning
         hub.begin_session(content_from_facts(facts))
 
     def hear(self, heard: Heard) -> None:
@@ -68,7 +67,8 @@ class HubSink:
         self._hub.post(notice_message(text))
 
     def _tell_start(self, news: Step | Report) -> None:
-        if (start := self._beginning.before(news)) is not None:
+        if self._beginning is not None:
+            start, self._beginning = self._beginning.before(news), None
             self._hub.post(start_message(start, self._session))
 
     def close(self) -> None:

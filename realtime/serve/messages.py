@@ -9,6 +9,7 @@ Events have the forms of `realtime.wire`. Beside them there are, each an object 
 - `advice`: what to do about a condition, in words;  `notice`: a warning in words;
 - `dropped`: messages that this client missed, as it was too slow;
 - `microphone`: what became of a browser's microphone;
+- `alive`: nothing else was said for ten seconds;
 - `end`: the server ends, and why.
 """
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import threading
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +13,7 @@ from aiohttp import web
 from engines.errors import ConfigError, OutputError
 from realtime.serve.app import make_app
 from realtime.serve.doorkeeper import is_loopback
+from realtime.serve.gate import Gate, request_log
 from realtime.serve.host import Host
 
 _log = logging.getLogger(__name__)
@@ -19,6 +21,7 @@ _log = logging.getLogger(__name__)
 # What waits in the system for one client is old before it is shown: rather it is missed here.
 _SEND_BUFFER_BYTES = 1 << 17
 _SHUTDOWN_S = 2.0
+_IDLE_S = 30.0
 _JOIN_LIMIT_S = 10.0
 
 
@@ -49,11 +52,18 @@ class Server:
     @property
     def url(self) -> str:
         """What a browser is given, with the token if one is needed."""
-        host = self.address
-        if host in ("0.0.0.0", "::"):
-            host = socket.gethostname()
-        if ":" in host:
-            host = f"[{host}]"
+        if self.address in ("0.0.0.0", "::"):
+            return self._url_at(socket.gethostname())
+        return self._url_at(self.address)
+
+    @property
+    def url_by_number(self) -> str:
+        """The same with an address for a name that others may not know; empty: there is none."""
+        number = _own_address() if self.address == "0.0.0.0" else ""
+        return self._url_at(number) if number else ""
+
+    def _url_at(self, host: str) -> str:
+        host = f"[{host}]" if ":" in host else host
         token = f"?token={self._host.doorkeeper.token}" if self._host.doorkeeper.token else ""
         return f"http://{host}:{self.port}/{token}"
 
@@ -114,15 +124,39 @@ class Server:
         self._host.hub.bind(self._loop)
         app = make_app(self._host)
         # Addresses hold the token: they are logged nowhere.
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_S)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=_SHUTDOWN_S,
+            keepalive_timeout=_IDLE_S,
+            logger=request_log(),
+        )
+        gate = Gate(app)
         await runner.setup()
+        assert runner.server is not None
         try:
-            await web.SockSite(runner, self._listener).start()
+            listening = await self._loop.create_server(
+                partial(gate.protocol, runner.server), sock=self._listener
+            )
             self._ready.set()
             await self._ending.wait()
+            listening.close()
             self._host.hub.end(self._reason)
         finally:
             await runner.cleanup()
+
+
+def _own_address() -> str:
+    """The address under which the network that this machine is in knows it; empty: there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            # Nothing is sent: the system chooses the way there, and with it the address (RFC 5737).
+            asking.connect(("192.0.2.1", 9))
+        except OSError:
+            return ""
+        address: str = asking.getsockname()[0]
+        return address
 
 
 def _listener(address: str, port: int) -> socket.socket:

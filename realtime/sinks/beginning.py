@@ -1,4 +1,4 @@
-"""When a session began, told once its first sound has come."""
+"""When a session began, known once its first sound has come."""
 
 import datetime
 
@@ -13,17 +13,20 @@ from realtime.wire import StartMessage
 class Beginning:
     """Gives the message that goes before everything else, with the time at which the first sample was heard.
 
+    All sinks of a session share one, so that they tell the same time.
+
     Args:
-        start: the message, without that time; None: there is none.
+        start: the message, without that time.
     """
 
-    def __init__(self, start: StartMessage | None) -> None:
+    def __init__(self, start: StartMessage) -> None:
         self._start = start
+        self._is_dated = False
 
-    def before(self, news: Step | Report) -> StartMessage | None:
-        """The message, before the first news of the session; None before all later ones."""
-        if self._start is None:
-            return None
+    def before(self, news: Step | Report) -> StartMessage:
+        """The message; by the first news of the session that anybody asks with, the time is known."""
+        if self._is_dated:
+            return self._start
         # The first sample was heard as long ago as the newest one is late and counts seconds.
         if isinstance(news, Step):
             newest_sample, late_s = news.frame.end_sample, news.latency_s
@@ -31,8 +34,9 @@ class Beginning:
             newest_sample, late_s = _sample_of(news), 0.0
         ago = datetime.timedelta(seconds=late_s + newest_sample / RATE_HZ)
         at = (datetime.datetime.now(datetime.UTC) - ago).isoformat(timespec="milliseconds")
-        start, self._start = self._start, None
-        return msgspec.structs.replace(start, started_at=at.replace("+00:00", "Z"))
+        self._start = msgspec.structs.replace(self._start, started_at=at.replace("+00:00", "Z"))
+        self._is_dated = True
+        return self._start
 
 
 def _sample_of(event: Report) -> int:

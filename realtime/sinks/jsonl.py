@@ -5,7 +5,7 @@ from realtime.pipeline import Step
 from realtime.sinks.base import Status
 from realtime.sinks.beginning import Beginning
 from realtime.sinks.output import LineOutput
-from realtime.wire import StartMessage, json_from_event, json_from_message
+from realtime.wire import json_from_event, json_from_message
 
 
 class JsonlSink:
@@ -24,12 +24,12 @@ class JsonlSink:
         output: LineOutput,
         file: str | None = None,
         session: int | None = None,
-        start: StartMessage | None = None,
+        beginning: Beginning | None = None,
     ) -> None:
         self._output = output
         self._file = file
         self._session = session
-        self._beginning = Beginning(start)
+        self._beginning = beginning
 
     def show(self, step: Step, status: Status) -> None:
         """See `Sink`."""
@@ -53,5 +53,6 @@ class JsonlSink:
         """Nothing is pending: every line was handed over when it came."""
 
     def _tell_start(self, news: Step | Report) -> None:
-        if (start := self._beginning.before(news)) is not None:
+        if self._beginning is not None:
+            start, self._beginning = self._beginning.before(news), None
             self._output.write_line(json_from_message(start, self._file, self._session))

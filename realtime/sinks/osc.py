@@ -20,7 +20,7 @@ _LOOPBACK = "127.0.0.1"
 _HIGHEST_PORT = 65535
 
 Update = tuple[tuple[str, float], ...]
-_NOTHING_HEARD: Update = (("phase", 0.0), ("connected", 0.0))
+_NOTHING_HEARD: Update = (("phase", 0.0), ("confidence", 0.0), ("level", 0.0), ("connected", 0.0))
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,10 @@ class OscSink:
     - `phase`: -1 inhale, 0 no breath, 1 exhale;
     - `prob_exhale` and `confidence`: 0 to 1;
     - `level`: 0 (-80 dB re full scale, or less) to 1 (full scale), as the meter of the display;
-    - `rate`: breaths per minute over the last minute, 0 before the first complete breath;
+    - `rate`: breaths per minute over the last minute, 0 where no complete breath is within it;
     - `rate_01`: the same over 60, at most 1, for receivers that take no more;
-    - `connected`: 1 while sound comes; 0, with `phase` 0, when it stalls, in a pause and after the end.
+    - `connected`: 1 while sound comes; 0, with `phase`, `confidence` and `level` 0, when it stalls, in a
+      pause and after the end.
 
     Args:
         outlet: where to; it is left open, so that several sessions can send to it.

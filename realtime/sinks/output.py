@@ -2,6 +2,8 @@
 
 import select
 import sys
+import time
+from io import RawIOBase
 from typing import BinaryIO
 
 from engines.errors import OutputError
@@ -10,6 +12,7 @@ from engines.paths import is_there, path_from_text
 STANDARD_OUTPUT = "-"
 _WHERE = "name a file in a folder that exists and may be written"
 _NOTICE_GROWTH = 10
+_LOOK_AGAIN_S = 0.01
 
 
 def check_target(target: str) -> None:
@@ -52,16 +55,17 @@ class LineOutput:
         self._is_patient = is_patient
         self.name = "standard output" if self.is_standard else target
         self._has_failed = False
-        self._file: BinaryIO
+        self._file: BinaryIO | RawIOBase
         if self.is_standard:
             # Python's own text layer would turn line ends and odd file names into something else.
             if sys.stdout is None:
                 raise OutputError("standard output is closed; name a file, or leave it open")
             sys.stdout.flush()
-            self._file = sys.stdout.buffer
+            # Without a buffer, of which nobody could say how much of it was written when that fails.
+            self._file = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
             return
         try:
-            self._file = path_from_text(target).open("wb")
+            self._file = path_from_text(target).open("wb", buffering=0)
         except OSError as error:
             raise _error(self.name, error, _WHERE) from error
 
@@ -76,14 +80,29 @@ class LineOutput:
             self.n_left_out += 1
             return
         try:
-            self._file.write(text.encode("utf-8", "surrogateescape") + b"\n")
-            self._file.flush()
+            self._write(text.encode("utf-8", "surrogateescape") + b"\n")
         except OSError as error:
             self._has_failed = True
             if self.is_standard and isinstance(error, BrokenPipeError):
                 raise
             mend = "what came before is there; make room, or choose another file"
             raise _error(self.name, error, mend) from error
+
+    def _write(self, content: bytes) -> None:
+        """All of it: the system may take a part, or, where it is told not to wait, nothing for now."""
+        rest = memoryview(content)
+        while rest:
+            n_written = self._file.write(rest)
+            if n_written is None:
+                self._wait_for_room()
+            else:
+                rest = rest[n_written:]
+
+    def _wait_for_room(self) -> None:
+        try:
+            select.select([], [self._file], [])
+        except (OSError, ValueError):  # Windows, see `_has_room`
+            time.sleep(_LOOK_AGAIN_S)
 
     def take_notices(self) -> list[str]:
         """A warning after the first line left out, and again whenever they have become ten times as many."""

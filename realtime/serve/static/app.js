@@ -5,11 +5,15 @@ import { Circle } from "./circle.js";
 import { Microphone } from "./microphone.js";
 import { Panel } from "./panel.js";
 import { Speaker } from "./speaker.js";
+import { recall, remember } from "./memory.js";
 import { startTheme } from "./theme.js";
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 15000;
 const SHORTEST_SILENCE_MS = 1000;
+const LONGEST_ANSWER_MS = 10000;
+// The server says something every ten seconds at least.
+const LONGEST_QUIET_MS = 25000;
 
 const byId = (id) => document.getElementById(id);
 const panel = new Panel(byId);
@@ -21,6 +25,10 @@ const switchTheme = startTheme(byId("theme"));
 let token = takeToken();
 let socket = null;
 let microphone = null;
+let isMicrophoneWanted = false;
+let attempt = 0;
+let trying = 0;
+let quiet = 0;
 let pauseMs = FIRST_PAUSE_MS;
 let isPaused = false;
 let hasEnded = false;
@@ -33,52 +41,109 @@ function takeToken() {
   const address = new URL(location.href);
   const given = address.searchParams.get("token");
   if (given) {
-    sessionStorage.setItem("token", given);
+    remember(() => sessionStorage, "token", given);
     address.searchParams.delete("token");
     history.replaceState(null, "", address);
   }
-  return given ?? sessionStorage.getItem("token") ?? "";
+  return given ?? recall(() => sessionStorage, "token") ?? "";
 }
 
 function authorization() {
   return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
+// One attempt at a time: what an earlier one still brings is passed over.
 async function connect() {
+  clearTimeout(trying);
+  const own = (attempt += 1);
+  if (socket) lose(socket);
   let answer;
   try {
-    answer = await fetch("api/status", { headers: authorization() });
+    const signal = AbortSignal.timeout(LONGEST_ANSWER_MS);
+    answer = await fetch("api/status", { headers: authorization(), signal });
   } catch {
-    again("the server does not answer");
+    if (own === attempt) again("the server does not answer");
     return;
   }
+  if (own !== attempt) return;
   if (answer.status === 401) {
     askForToken();
     return;
   }
   if (!answer.ok) {
-    again(`the server refused (${answer.status})`);
+    const said = await answer.json().catch(() => ({}));
+    if (own === attempt) again(said.error ?? `the server refused (${answer.status})`);
     return;
   }
   byId("token-form").hidden = true;
   const address = new URL("ws", location.href);
   address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
   if (token) address.searchParams.set("token", token);
-  socket = new WebSocket(address);
+  const opening = new WebSocket(address);
+  let wasOpen = false;
+  socket = opening;
   socket.binaryType = "arraybuffer";
-  socket.onmessage = (received) => take(JSON.parse(received.data));
-  socket.onclose = (closing) => {
-    microphone?.stop();
-    rest();
-    if (!hasEnded) again(closing.reason || "the connection was lost");
+  socket.onopen = () => {
+    wasOpen = true;
+    expectMore(opening);
   };
+  socket.onmessage = (received) => {
+    wasOpen = true;
+    expectMore(opening);
+    take(JSON.parse(received.data));
+  };
+  socket.onclose = async (closing) => {
+    lose(opening);
+    if (hasEnded) return;
+    panel.connection("lost", "Not connected: the connection was lost");
+    // A browser does not tell a page why a WebSocket was not let in; to a plain request the server says it.
+    const why = wasOpen ? "" : await refusal(address);
+    if (own === attempt) again(closing.reason || why || "the connection was lost");
+  };
+}
+
+async function refusal(address) {
+  try {
+    const plain = new URL(address);
+    plain.protocol = location.protocol;
+    const answer = await fetch(plain, { signal: AbortSignal.timeout(LONGEST_ANSWER_MS) });
+    const said = answer.status === 403 || answer.status === 503 ? (await answer.json()).error : "";
+    return said || "a WebSocket does not get through; does a proxy lie in between?";
+  } catch {
+    return "";
+  }
+}
+
+// A connection that vanishes without a word is found out by its silence.
+function expectMore(own) {
+  clearTimeout(quiet);
+  quiet = setTimeout(() => {
+    lose(own);
+    again("the server has fallen silent");
+  }, LONGEST_QUIET_MS);
+}
+
+function lose(own) {
+  if (own !== socket) return;
+  clearTimeout(quiet);
+  socket = null;
+  own.onopen = own.onmessage = own.onclose = null;
+  own.close();
+  if (microphone) {
+    const isWanted = isMicrophoneWanted;
+    microphone.stop();
+    isMicrophoneWanted = isWanted;
+    speaker.alarm("Your microphone is not heard until the connection is back.");
+  }
+  rest();
 }
 
 function again(reason) {
   const seconds = Math.round(pauseMs / 1000);
   panel.connection("lost", `Not connected: ${reason}; trying again in ${seconds} s`);
   if (pauseMs === FIRST_PAUSE_MS) speaker.alarm(`Not connected: ${reason}`);
-  setTimeout(connect, pauseMs);
+  clearTimeout(trying);
+  trying = setTimeout(connect, pauseMs);
   pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * pauseMs);
 }
 
@@ -100,6 +165,7 @@ const takers = {
     charts.clear();
     charts.hopS = hello.settings.hop_s;
     byId("microphone").hidden = hello.source_kind !== "browser";
+    if (isMicrophoneWanted && !microphone && hello.source_kind === "browser") startMicrophone();
     session = hello.session;
     panel.facts(session, hello);
     for (const past of hello.history) take(past, true);
@@ -169,11 +235,13 @@ const takers = {
       panel.note(`Your microphone was refused: ${answer.reason}`);
       speaker.alarm(`Your microphone was refused: ${answer.reason}`);
     }
-    if (answer.state !== "open") microphone?.stop();
+    // What the server says of the one before comes while the next one is still being opened.
+    if (answer.state !== "open" && microphone?.isOpen) stopMicrophone();
   },
   end(end) {
     hasEnded = true;
     rest();
+    if (microphone) stopMicrophone();
     panel.connection("lost", `The server has ended: ${end.reason}`);
     speaker.alarm(`The server has ended: ${end.reason}`);
   },
@@ -221,23 +289,31 @@ function showMicrophone(text, isOn) {
   byId("microphone").setAttribute("aria-pressed", String(isOn));
 }
 
-async function switchMicrophone() {
-  if (microphone) {
-    microphone.stop();
-    return;
-  }
+function switchMicrophone() {
+  if (microphone) stopMicrophone();
+  else startMicrophone();
+}
+
+function stopMicrophone() {
+  isMicrophoneWanted = false;
+  microphone.stop();
+}
+
+async function startMicrophone() {
   if (socket?.readyState !== WebSocket.OPEN) return;
   const own = new Microphone(socket, () => {
+    if (own !== microphone) return;
     microphone = null;
     showMicrophone("Use my microphone", false);
   });
   microphone = own;
+  isMicrophoneWanted = true;
   showMicrophone("Stop my microphone", true);
   try {
     await own.start();
   } catch (error) {
-    microphone = null;
-    showMicrophone("Use my microphone", false);
+    isMicrophoneWanted = false;
+    own.stop();
     panel.note(`Microphone: ${error.message}`);
     speaker.alarm(`Microphone: ${error.message}`);
   }
@@ -272,7 +348,7 @@ byId("microphone").addEventListener("click", switchMicrophone);
 byId("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   token = byId("token").value.trim();
-  sessionStorage.setItem("token", token);
+  remember(() => sessionStorage, "token", token);
   connect();
 });
 

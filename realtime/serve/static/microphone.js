@@ -43,6 +43,9 @@ export class Microphone {
       this.context = new AudioContext({ latencyHint: "interactive" });
       await this.context.audioWorklet.addModule("capture-worklet.js");
       await this.context.resume();
+      this.node = new AudioWorkletNode(this.context, "capture", { numberOfOutputs: 0 });
+      this.node.port.onmessage = (event) => this.pass(event.data);
+      this.context.createMediaStreamSource(this.stream).connect(this.node);
     } catch (error) {
       this.release();
       if (this.isStopped) return;
@@ -51,9 +54,8 @@ export class Microphone {
     if (this.isStopped) return;
     this.send({ type: "microphone_open", rate_hz: this.context.sampleRate, format: "float32" });
     this.isOpen = true;
-    this.node = new AudioWorkletNode(this.context, "capture", { numberOfOutputs: 0 });
-    this.node.port.onmessage = (event) => this.pass(event.data);
-    this.context.createMediaStreamSource(this.stream).connect(this.node);
+    this.stayAwake();
+    document.addEventListener("visibilitychange", () => this.stayAwake());
     this.stream.getAudioTracks()[0].addEventListener("ended", () => this.stop());
     this.context.addEventListener("statechange", () => this.follow());
   }
@@ -69,6 +71,17 @@ export class Microphone {
       this.stoppedMs ??= performance.now();
       this.context.resume();
     }
+  }
+
+  // A screen that goes dark takes the microphone with it. Hidden pages give their lock back by themselves.
+  async stayAwake() {
+    if (!this.isOpen || document.visibilityState !== "visible") return;
+    try {
+      this.lock = await navigator.wakeLock?.request("screen");
+    } catch {
+      // Without battery for it, or where it is not permitted: then it goes dark.
+    }
+    if (this.isStopped) this.lock?.release();
   }
 
   pass(samples) {
@@ -98,6 +111,7 @@ export class Microphone {
   }
 
   release() {
+    this.lock?.release();
     for (const track of this.stream?.getTracks() ?? []) track.stop();
     if (this.context && this.context.state !== "closed") this.context.close();
   }

@@ -1,5 +1,7 @@
 // Light, dark, or as the system is; what was chosen is remembered by the browser.
 
+import { recall, remember } from "./memory.js";
+
 const ORDER = ["system", "light", "dark"];
 
 export function startTheme(button) {
@@ -9,14 +11,15 @@ export function startTheme(button) {
     button.textContent = `Theme: ${theme}`;
     button.dispatchEvent(new Event("themechange"));
   };
-  let theme = ORDER.includes(localStorage.getItem("theme")) ? localStorage.getItem("theme") : "system";
+  const chosen = recall(() => localStorage, "theme");
+  let theme = ORDER.includes(chosen) ? chosen : "system";
   apply(theme);
   window
     .matchMedia("(prefers-color-scheme: dark)")
     .addEventListener("change", () => button.dispatchEvent(new Event("themechange")));
   return () => {
     theme = ORDER[(ORDER.indexOf(theme) + 1) % ORDER.length];
-    localStorage.setItem("theme", theme);
+    remember(() => localStorage, "theme", theme);
     apply(theme);
   };
 }

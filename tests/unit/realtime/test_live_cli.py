@@ -432,3 +432,16 @@ def test_a_lost_device_ends_with_a_summary_and_a_message(tmp_path):
     assert "USB: heard 2.0 s" in result.stderr
     assert "error: 'USB' has stopped delivering sound" in result.stderr
     assert events.read_text().startswith('{"event":"phase"')
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which is Linux")
+def test_rows_without_room_are_an_error_of_output_and_nothing_else(recording, tiny_pack):
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "realtime.cli", "replay", str(recording), "--pack", str(tiny_pack)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, "--frames", "-"], cwd=PROJECT, env=env, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 6
+    assert "standard output cannot be written" in done.stderr
+    assert "Exception" not in done.stderr

@@ -4,6 +4,9 @@ import csv
 import io
 import json
 import os
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from realtime.events import Apnoea, Breath, Condition, Frame, Gap, Health, Phase
 from realtime.pipeline import UNHEARD, Step
 from realtime.sinks import csv_breaths, csv_frames
 from realtime.sinks.base import Status
+from realtime.sinks.beginning import Beginning
 from realtime.sinks.csv_frames import CsvSink
 from realtime.sinks.csv_rows import write_header
 from realtime.sinks.jsonl import JsonlSink
@@ -30,6 +34,7 @@ def step(end_sample, prob_exhale=0.9, phase=Phase.EXHALE, event=None):
     return Step(Frame(end_sample, prob_exhale, phase, prob_exhale, -30.0), event, SILENCE, 0.001)
 
 
+PROJECT = Path(__file__).resolve().parents[3]
 EVENT = PhaseEvent(Phase.INHALE, onset_sample=19200, reported_sample=24000, confidence=0.93)
 
 
@@ -58,7 +63,7 @@ START = StartMessage(
 def test_of_a_microphone_the_first_line_tells_when_it_began(tmp_path, first):
     path = tmp_path / "events.jsonl"
     output = LineOutput(str(path))
-    sink = JsonlSink(output, session=2, start=START)
+    sink = JsonlSink(output, session=2, beginning=Beginning(START))
     if first is not None:
         sink.report(first)
     now = datetime.now(UTC)
@@ -197,3 +202,51 @@ def test_sessions_are_told_apart_in_rows(tmp_path):
     for path in (frames, breaths):
         rows = list(csv.DictReader(io.StringIO(path.read_text(), newline="")))
         assert [row["session"] for row in rows] == ["1", "2"]
+
+
+class Reluctant:
+    """A file that takes three bytes at a time, and every other time nothing for now, as a pipe that is not
+    waited for does."""
+
+    def __init__(self):
+        self.taken = b""
+        self.n_asked = 0
+
+    def write(self, content):
+        self.n_asked += 1
+        if self.n_asked % 2:
+            return None
+        self.taken += bytes(content[:3])
+        return min(3, len(content))
+
+    def fileno(self):
+        raise OSError
+
+
+def test_a_line_that_the_system_takes_in_parts_is_written_whole(monkeypatch):
+    output = LineOutput("-")
+    output._file = Reluctant()
+    text = "a whole line, \N{GREEK SMALL LETTER ALPHA} to \N{GREEK SMALL LETTER OMEGA}"
+    output.write_line(text)
+    assert output._file.taken.decode() == text + "\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+@pytest.mark.parametrize("is_unbuffered", [False, True])
+def test_a_pipe_that_is_told_not_to_wait_loses_no_line_of_a_recording(is_unbuffered):
+    script = """
+import os, sys
+os.set_blocking(1, False)
+from realtime.sinks.output import LineOutput
+output = LineOutput("-")
+for number in range(40_000):
+    output.write_line(f"line {number}")
+"""
+    command = [sys.executable, *(["-u"] if is_unbuffered else []), "-c", script]
+    process = subprocess.Popen(
+        command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(2)  # the pipe is full now
+    said, error = process.communicate(timeout=60)
+    assert error == ""
+    assert said.splitlines() == [f"line {number}" for number in range(40_000)]

@@ -202,6 +202,12 @@ def test_seeds_and_kinds_that_cannot_be_are_refused(detector):
     with pytest.raises(ConfigError, match="takes a function"):
         detector.on(Frame, None)
 
+    async def later(frame):
+        pass
+
+    with pytest.raises(ConfigError, match="would never run"):
+        detector.on(Frame, later)
+
 
 @pytest.mark.parametrize("name", ["seconds", "pace"])
 def test_texts_are_no_numbers(detector, tmp_path, name):

@@ -198,6 +198,10 @@ ARRAY = builtins_from_value(np.zeros((2, 2), np.float64))
         (("session", "_health", "_pieces"), [builtins_from_value(np.zeros((3, 2), np.float32))]),
         (("session", "_health", "_before"), builtins_from_value(np.zeros(3, np.float32))),
         (("session", "_health", "_before"), ARRAY | {"shape": [-1]}),
+        (("session", "_health", "rate_hz"), 0),
+        (("pipeline", "_rate_hz"), 0),
+        (("pipeline", "_intake", "_state", "hop_samples"), 0),
+        (("pipeline", "_decision", "lengths", "hop_s"), 0.0),
     ],
 )
 def test_a_state_with_something_of_another_kind_is_refused(detector, breathing, path, value):
@@ -207,3 +211,8 @@ def test_a_state_with_something_of_another_kind_is_refused(detector, breathing, 
     _set(damaged, path, value)
     with pytest.raises(ConfigError, match="state"):
         stream.restore(json.dumps(damaged).encode())
+
+
+def test_a_state_without_a_bottom_is_refused(detector):
+    with pytest.raises(ConfigError, match="not the state of a stream"):
+        detector.stream(16_000).restore(b"[" * 100_000)

@@ -55,9 +55,9 @@ def page(tmp_path_factory):
     return folder
 
 
-def shown_after(page, *steps):
+def shown_after(page, *steps, **options):
     done = subprocess.run(
-        [NODE, str(Path(__file__).with_name("page.mjs")), str(page)],
+        [NODE, str(Path(__file__).with_name("page.mjs")), str(page), json.dumps(options)],
         input=json.dumps(steps),
         capture_output=True,
         text=True,
@@ -107,8 +107,8 @@ def test_what_is_wrong_is_known_to_a_page_that_comes_later(page):
 
 
 def test_a_paused_page_that_connects_again_says_that_it_is_paused(page):
-    paused, lost, again, on = shown_after(
-        page, {"press": "pause"}, {"close": True}, hello(), {"press": "pause"}
+    paused, lost, _, again, on = shown_after(
+        page, {"press": "pause"}, {"close": True}, {"wait_ms": 1200}, hello(), {"press": "pause"}
     )
     assert paused["connection"] == again["connection"] == "Paused"
     assert "Not connected" in lost["connection"]
@@ -127,4 +127,54 @@ def test_the_pages_own_microphone_is_opened_when_it_is_permitted(page):
 
 def test_a_microphone_that_is_stopped_before_it_is_permitted_is_never_opened(page):
     last = shown_after(page, hello(), MICROPHONE, MICROPHONE, {"wait_ms": 500})[-1]
+    assert (last["sent"], last["isStopped"]) == ([], True)
+
+
+def test_a_server_that_vanishes_without_a_word_is_missed(page):
+    silent, again = shown_after(page, hello(), {"wait_ms": 2000}, speed=20)
+    assert silent["connection"] == "Connected"
+    assert "the server has fallen silent" in again["connection"]
+    assert figures(again) == UNKNOWN
+
+
+def test_a_server_that_says_that_it_is_alive_is_not_missed(page):
+    alive = [{"wait_ms": 700}, {"event": "alive"}] * 3
+    assert shown_after(page, hello(), *alive, speed=20)[-1]["connection"] == "Connected"
+
+
+def test_why_a_websocket_was_not_let_in_is_said(page):
+    refused = shown_after(page, {"close": True}, {"wait_ms": 100}, refusal="32 clients are here")[-1]
+    assert "32 clients are here" in refused["connection"]
+
+
+def test_a_page_that_may_keep_nothing_works(page):
+    shown = shown_after(page, hello(), FRAME, {"press": "theme"}, is_storage_blocked=True)
+    assert figures(shown[-1]) == HEARD
+
+
+def test_pressing_connect_twice_opens_one_connection(page):
+    submit = {"submit": "token-form"}
+    steps = [hello(), submit, submit, {"wait_ms": 100}, hello(), FRAME]
+    last = shown_after(page, *steps)[-1]
+    assert (last["nOpen"], figures(last)) == (1, HEARD)
+
+
+def test_a_microphone_goes_on_when_the_connection_is_back(page):
+    browser = hello() | {"source_kind": "browser"}
+    soon, later = {"wait_ms": 300}, {"wait_ms": 1300}
+    on = [browser, MICROPHONE, soon, {"close": True}, later, browser, soon]
+    assert shown_after(page, *on)[-1]["sent"] == ["microphone_open", "microphone_open"]
+    off = [browser, MICROPHONE, soon, MICROPHONE, {"close": True}, later, browser, soon]
+    assert shown_after(page, *off)[-1]["sent"] == ["microphone_open", "microphone_close"]
+
+
+def test_what_the_server_says_of_the_microphone_before_does_not_stop_the_next(page):
+    closed = {"event": "microphone", "state": "closed", "reason": ""}
+    steps = [hello(), MICROPHONE, {"wait_ms": 300}, MICROPHONE, MICROPHONE, closed, {"wait_ms": 300}]
+    last = shown_after(page, *steps)[-1]
+    assert last["sent"] == ["microphone_open", "microphone_close", "microphone_open"]
+
+
+def test_a_microphone_that_cannot_be_wired_is_given_back(page):
+    last = shown_after(page, hello(), MICROPHONE, {"wait_ms": 300}, is_wiring_broken=True)[-1]
     assert (last["sent"], last["isStopped"]) == ([], True)

@@ -1,6 +1,7 @@
 """The server itself, on a real port, with real clients; what it tells is made by hand."""
 
 import asyncio
+import contextlib
 import json
 import re
 import socket
@@ -10,6 +11,8 @@ import pytest
 
 from engines.errors import ConfigError
 from realtime.controls import Controls
+from realtime.serve import client as client_module
+from realtime.serve import gate
 from realtime.serve.desk import Desk
 from realtime.serve.doorkeeper import doorkeeper_for
 from realtime.serve.files import page_files
@@ -406,3 +409,112 @@ def test_a_message_that_is_not_understood_leaves_the_microphone_open():
 
         assert made.run(visit) == ["open", "refused", "closed"]
         assert sum(len(block.samples) for block in next(desk.sources()).blocks()) == 480
+
+
+def test_connections_that_say_nothing_are_closed_and_those_that_ask_are_not(monkeypatch):
+    monkeypatch.setattr(gate, "FIRST_REQUEST_S", 0.5)
+    made = Serving()
+
+    async def visit(client):
+        async with client.ws_connect(f"{made.base}/ws") as ws:
+            reader, writer = await asyncio.open_connection("127.0.0.1", made.server.port)
+            writer.write(b"GET / HTTP/1.1\r\n")  # and never the rest
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+            writer.close()
+            made.hub.post(event(7))
+            return await until(ws, "phase")
+
+    with made.server:
+        assert made.run(visit)["n"] == 7
+
+
+def test_connections_beyond_the_most_are_closed_at_once(serving, monkeypatch):
+    monkeypatch.setattr(gate, "MOST_CONNECTIONS", 3)
+
+    async def visit(client):
+        held = [await asyncio.open_connection("127.0.0.1", serving.server.port) for _ in range(3)]
+        await asyncio.sleep(0.2)
+        reader, writer = await asyncio.open_connection("127.0.0.1", serving.server.port)
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
+        for _, other in held:
+            other.close()
+        await asyncio.sleep(0.2)
+        async with client.get(f"{serving.base}/api/status") as answer:
+            return answer.status
+
+    assert serving.run(visit) == 200
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"GET /?token=\xff\xfe HTTP/1.1",
+        b"GET /" + b"x" * 20_000 + b" HTTP/1.1",
+        b"GET / HTTP/1.1\r\nHost: another",
+    ],
+    ids=["no text", "long", "two hosts"],
+)
+def test_what_is_no_request_is_answered_and_quoted_nowhere(guarded, request_line, caplog, capfd):
+    async def visit(client):
+        reader, writer = await asyncio.open_connection("127.0.0.1", guarded.server.port)
+        writer.write(request_line + b"\r\nHost: localhost\r\n\r\n")
+        answer = await reader.read(64)
+        writer.close()
+        return answer
+
+    assert b" 400 " in guarded.run(visit)
+    assert caplog.records == []
+    assert capfd.readouterr().err == ""
+
+
+def test_a_message_without_a_bottom_is_refused_like_any_other(serving):
+    async def visit(client):
+        async with client.ws_connect(f"{serving.base}/ws") as ws:
+            await ws.send_str('{"type":"mark","x":' + "[" * 200_000 + "]" * 200_000 + "}")
+            refused = await until(ws, "microphone")
+            await ws.send_str('{"type":"mark"}')
+            await ws.send_bytes(b"x" * (1 << 20))
+            serving.hub.post(event(1))
+            await until(ws, "phase")
+            return refused
+
+    assert serving.run(visit)["state"] == "refused"
+    assert serving.controls.take_marks() == 1
+
+
+def test_a_client_hears_that_the_server_is_alive(serving, monkeypatch):
+    monkeypatch.setattr(client_module, "_ALIVE_S", 0.2)
+
+    async def visit(client):
+        async with client.ws_connect(f"{serving.base}/ws") as ws:
+            return [await until(ws, "alive") for _ in range(2)]
+
+    assert len(serving.run(visit)) == 2
+
+
+@pytest.mark.parametrize(("query", "kinds"), [("frames=false", ["phase"]), ("frames=1", ["frame", "phase"])])
+def test_frames_are_for_those_who_ask_for_them(serving, query, kinds):
+    async def visit(client):
+        async with client.get(f"{serving.base}/api/events?{query}") as answer:
+            assert await answer.content.readline() == b"\n"
+            serving.hub.post(frame(1))
+            serving.hub.post(event(2))
+            return [json.loads(await answer.content.readline())["event"] for _ in kinds]
+
+    assert serving.run(visit) == kinds
+
+
+def test_who_set_the_server_up_is_told_once_why_a_page_does_not_get_in(serving, caplog):
+    async def visit(client):
+        for _ in range(3):
+            headers = {"Sec-Fetch-Site": "cross-site"}
+            async with client.get(f"{serving.base}/api/status", headers=headers) as answer:
+                assert answer.status == 403
+
+    serving.run(visit)
+    assert [record.getMessage() for record in caplog.records] == [
+        "a request was refused: requests of pages of other sites are refused"
+    ]

@@ -27,6 +27,7 @@ from realtime.serve.messages import Message
 from realtime.serve.outbox import Outbox
 from realtime.serve.since_frame import SinceFrame
 from realtime.sinks.base import Status
+from realtime.sinks.beginning import Beginning
 from realtime.sinks.terminal_view import Facts
 from realtime.wire import StartMessage
 
@@ -194,7 +195,7 @@ def test_a_session_as_its_sink_tells_it():
             hop_s=0.1,
             lookahead_s=0.0,
         )
-        sink = HubSink(hub, FACTS, start)
+        sink = HubSink(hub, FACTS, Beginning(start))
         early = Outbox()
         hub.join(early)
         step = Step(
@@ -315,7 +316,9 @@ def test_a_token_is_made_where_others_can_connect():
         doorkeeper_for("0.0.0.0", "short")
 
 
-@pytest.mark.parametrize("origin", ["*", "localhost:5173", "https://app.example/", "null", "file://x", ""])
+@pytest.mark.parametrize(
+    "origin", ["*", "localhost:5173", "https://app.example/", "https://", "null", "file://x", ""]
+)
 def test_what_is_no_origin_is_refused(origin):
     with pytest.raises(ConfigError, match="an origin is a scheme"):
         doorkeeper_for("127.0.0.1", None, (), [origin])
@@ -451,3 +454,43 @@ def test_marks_that_come_too_fast_are_passed_over():
     for number in range(1000):
         client.mark(10.0 + number / 1000)
     assert controls.take_marks() == 5
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("127.0.0.1:8807", "https://breath.example"),  # nginx as it is installed
+        ("breath.example:443", "https://breath.example"),
+        ("breath.example:80", "http://breath.example"),
+        ("breath.example", "https://breath.example:443"),
+    ],
+)
+def test_behind_a_proxy_the_page_is_the_servers_own(host, origin):
+    keeper = doorkeeper_for("127.0.0.1", None, ["breath.example"])
+    assert keeper.why_host_is_foreign(host, origin) == ""
+    assert keeper.why_host_is_foreign(host, "https://breath.example:8443") != ""
+    assert keeper.why_host_is_foreign("localhost:8765", "http://localhost:5173") != ""
+
+
+def test_what_an_image_on_another_site_asks_for_is_refused():
+    keeper = doorkeeper_for("127.0.0.1", None)
+    assert keeper.why_site_is_foreign("cross-site", None)
+    assert keeper.why_site_is_foreign("same-site", None)
+    assert not any(keeper.why_site_is_foreign(site, None) for site in (None, "none", "same-origin"))
+    # Where there is an origin, it decides.
+    assert not keeper.why_site_is_foreign("cross-site", "https://app.example")
+
+
+@pytest.mark.parametrize("origin", ["capacitor://localhost", "tauri://localhost", "app://x", "file://"])
+def test_pages_in_the_shell_of_an_app_can_be_let_in(origin):
+    assert "--allow-origin" in doorkeeper_for("127.0.0.1", None).why_host_is_foreign("localhost", origin)
+    keeper = doorkeeper_for("127.0.0.1", None, (), [origin])
+    assert keeper.why_host_is_foreign("localhost", origin) == ""
+
+
+def test_microphones_that_come_faster_than_they_are_heard_are_refused():
+    desk = Desk()
+    for _ in range(4):
+        desk.open(16_000, "float32").end()
+    with pytest.raises(ConfigError, match="faster than they can be heard"):
+        desk.open(16_000, "float32")
