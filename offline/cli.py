@@ -203,9 +203,13 @@ def quantise(pack: str, data: Path, negatives: Path | None, out: Path, seed: int
     quantised = quantise_pack(
         load_pack(pack), read_clips(data, skip_bad), out, negatives=negatives, seed=seed
     )
-    for name, figures in quantised.manifest.metrics[INT8_AGAINST_FLOAT].items():
-        click.echo(f"{name}: {figures}")
-    click.echo(f"INT8 graphs in {quantised.path}")
+    figures = quantised.manifest.metrics[INT8_AGAINST_FLOAT]
+    for name in (*quantised.graph_paths, "ensemble"):
+        if name in figures:
+            lost, moved = figures[name]["auc_lost"], figures[name]["mean_difference"]
+            click.echo(f"{name}: {lost:+.4f} AUC lost, P(exhale) moves by {moved:.4f} on average")
+    judged_on = f"judged on {figures['n_clips']} clips of the validation days"
+    click.echo(f"INT8 graphs in {quantised.path}, {judged_on}")
 
 
 @main.command()
@@ -231,7 +235,8 @@ def predict(
         click.echo(f"skipped: {problem}", err=True)
     if kaggle:
         prediction.check_ids(paths)
-    opened, _ = open_engine(loaded, engine)
+    opened, choice = open_engine(loaded, engine)
+    click.echo(f"pack {loaded.manifest.name}, engine {choice.name}", err=True)
     with open_output(csv_path) as text, opened, progress_bar("files") as progress:
         predictions = prediction.predict(loaded, opened, paths, progress)
         prediction.write_predictions(predictions, text, kaggle=kaggle)

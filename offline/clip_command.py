@@ -62,6 +62,7 @@ def _print(result: Evaluation) -> None:
 
     signature = result.signature
     days = ", ".join(f"{count} {part}" for part, count in signature.days_by_part.items())
+    click.echo(f"pack {signature.pack} ({signature.pack_sha256[:12]})")
     click.echo(f"{signature.n_clips} clips; days: {days}; left out: {signature.n_days_left_out}")
     columns = {
         "accuracy": "accuracy",

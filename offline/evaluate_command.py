@@ -73,8 +73,8 @@ def evaluate(
     With --data, by default on the days that the pack was neither trained nor tuned on: the held-out days of
     its own clip set, every day of another one.
 
-    With --streams every labelled WAV of the folder is heard as breath-live replay hears it, and what was
-    shown is held against the truth at the moment it was shown.
+    With --streams every labelled WAV or FLAC of the folder is heard as breath-live replay hears it, and what
+    was shown is held against the truth at the moment it was shown.
     """
     if (data is None) == (streams is None):
         raise click.UsageError("say either --data, to score clips, or --streams, to score the live path")

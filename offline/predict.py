@@ -73,7 +73,9 @@ def find_sounds(places: Sequence[Path], *, skip_bad: bool = False) -> tuple[list
     if problems and not (skip_bad and good):
         more = len(problems) - _SHOWN_PROBLEMS
         shown = "; ".join(problems[:_SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
-        raise AudioFileError(f"{shown}. Mend or remove them" + (", or use --skip-bad" if good else ""))
+        raise AudioFileError(
+            f"{shown.rstrip('.')}. Mend or remove them" + (", or use --skip-bad" if good else "")
+        )
     return good, problems
 
 

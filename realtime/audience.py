@@ -7,8 +7,6 @@ import sys
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
-import click
-
 from realtime.controls import Controls
 from realtime.keys import Keys
 from realtime.sinks.base import Sink
@@ -18,6 +16,7 @@ from realtime.sinks.terminal import Screen, TerminalSink
 from realtime.sinks.terminal_view import Facts
 from realtime.sinks.text import printable
 from realtime.suspension import Suspension
+from realtime.telling import tell
 
 
 class Audience(Protocol):
@@ -98,8 +97,8 @@ class Readers:
 
     def sink(self, facts: Facts) -> Sink:
         """See `Audience`. Says on standard error what is heard, and by which engine."""
-        heard = f"listening to {printable(facts.source)}, {facts.engine}, pack {facts.pack}"
-        click.echo(f"breath-live: {heard}", err=True)
+        engine = f"engine {facts.engine} ({facts.engine_reason})"
+        tell(f"breath-live: listening to {printable(facts.source)}, {engine}, pack {facts.pack}")
         return LinesSink(self._output)
 
     def __enter__(self) -> Self:

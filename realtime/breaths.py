@@ -223,6 +223,8 @@ def _exhaling(draft: Draft, onset: int) -> Draft | None:
     if draft.exhale_onset is None:
         offset = onset if draft.inhale_offset is None else draft.inhale_offset
         return replace(draft, inhale_offset=offset, exhale_onset=onset)
+    if draft.exhale_offset == draft.exhale_onset:  # taken back
+        return replace(draft, exhale_onset=onset, exhale_offset=None)
     return replace(draft, exhale_offset=None) if _goes_on(draft.exhale_offset, onset) else None
 
 

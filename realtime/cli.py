@@ -141,7 +141,7 @@ def listen(**params: Any) -> None:
 
 
 @cli.command(short_help="Hear recordings as if they were live.")
-@click.argument("files", metavar="FILE...", type=click.Path(), nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", type=click.Path(), nargs=-1)
 @click.option("--pace", metavar="X", help="1 is real time, 0 as fast as possible.  [0]")
 @click.option("--block-samples", metavar="N", help="Samples read at a time; changes no result.  [20 ms]")
 @channel_option
@@ -153,6 +153,8 @@ def replay(files: tuple[str, ...], **params: Any) -> None:
     off is heard as far as it goes. With several files, each starts anew, and the rows of --frames and the
     objects of --events name theirs in a further column or key, file.
     """
+    if not files and not params["print_config"]:
+        raise click.UsageError("missing argument 'FILE...'")
 
     def act(resolved: "Resolved") -> None:
         from realtime import live

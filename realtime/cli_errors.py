@@ -13,6 +13,7 @@ import click
 
 from engines.errors import BreathError, ConfigError, OutputError
 from realtime.endable import call_endable
+from realtime.telling import tell
 
 EXIT_INTERRUPTED = 130
 
@@ -44,7 +45,7 @@ class BreathGroup(click.Group):
             if sys.stdout is not None:
                 sys.stdout.flush()
         except BreathError as error:
-            click.echo(f"{self.name}: error: {error}", err=True)
+            tell(f"{self.name}: error: {error}")
             _flush_what_can_be()
             raise click.exceptions.Exit(error.exit_code) from error
         except (KeyboardInterrupt, click.Abort) as interruption:
@@ -58,13 +59,13 @@ class BreathGroup(click.Group):
             if error.errno in _UNUSABLE_PATHS and error.filename is not None:
                 text = f"{error.filename} cannot be looked at ({error.strerror})"
                 mend = "check the name, and who may enter its folder"
-                click.echo(f"{self.name}: error: {text}; {mend}", err=True)
+                tell(f"{self.name}: error: {text}; {mend}")
                 raise click.exceptions.Exit(ConfigError.exit_code) from error
             if error.filename is not None:
                 raise
             _discard_output()
             reason = error.strerror or error
-            click.echo(f"{self.name}: error: standard output cannot be written ({reason})", err=True)
+            tell(f"{self.name}: error: standard output cannot be written ({reason})")
             raise click.exceptions.Exit(OutputError.exit_code) from error
         return result
 

@@ -33,6 +33,7 @@ Exit codes:
   5    labels
   6    a result could not be written
   130  interrupted with Ctrl-C
+  143  terminated; 128 + the number of the signal
 """
 
 # Name of the flag of each setting, for the origin in messages and in --print-config.

@@ -287,7 +287,7 @@ def _wanted(key: str, kind: Any) -> str:
 def _did_you_mean(key: str, known: Mapping[str, Any]) -> str:
     leaf = key.rpartition(".")[2]
     moved = [other for other in known if other.rpartition(".")[2] == leaf]
-    close = moved or difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    close = moved or difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     if not close:
         by_leaf = {other.rpartition(".")[2]: other for other in known}
         close = [by_leaf[name] for name in difflib.get_close_matches(leaf, by_leaf, n=1, cutoff=0.6)]

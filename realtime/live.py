@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
-import click
-
 from engines.backend import Choice
 from engines.errors import ConfigError, DeviceNotFoundError
 from engines.pack import Pack, load_pack
@@ -26,6 +24,7 @@ from realtime.sinks.terminal_view import Facts
 from realtime.sound.channels import check_channel, meant_channel
 from realtime.sound.sources import AudioSource
 from realtime.summary import Summary, text_from_summary
+from realtime.telling import tell
 from realtime.wire import StartMessage
 from realtime.writers import Writers, check_targets, is_same_file
 
@@ -181,6 +180,7 @@ def run(
             is_patient = not all(source.is_live for source in opened)
             check_targets(config, is_heard_once=tells_start)
             pack = load_pack(config.pack)
+            notices = [text for text in (notice, why_not_for_live_sound(pack)) if text]
             engine, choice = open_engine(pack, config.engine, config.n_threads)
             stack.enter_context(engine)
             # Opening empties the files: what they held should not be lost for nothing.
@@ -218,9 +218,9 @@ def run(
                     channel = meant_channel(config.channel, source.n_channels, is_asked_for=False)
                     settings = replace(config.pipeline, channel=channel)
                     pipeline = Pipeline(source, engine, pack.manifest, settings, tap)
-                    if notice and source in opened:
-                        for sink in sinks:
-                            sink.notice(notice)
+                    if not sessions:
+                        for text, sink in itertools.product(notices, sinks):
+                            sink.notice(text)
                     session = Session(source, pipeline, sinks, config.seconds, channel, controls)
                     sessions.append((source.name, session))
                     sessions[-1] = (source.name, session.run())
@@ -232,10 +232,21 @@ def run(
     _print_summaries(sessions, outlets)
 
 
+def why_not_for_live_sound(pack: Pack) -> str:
+    """What is to be expected of a pack of clips where sound goes on; empty: it is one for live sound."""
+    if any(network.n_outputs > 1 for network in pack.manifest.networks):
+        return ""
+    return (
+        f"pack {pack.manifest.name} has only learned clips that each hold one phase: in a stream it may take "
+        "each phase for the other. Leave --pack out, or train one for live sound: breath-offline train --live"
+    )
+
+
 def _facts(source: AudioSource, config: LiveConfig, pack: Pack, choice: Choice, session: int | None) -> Facts:
     return Facts(
         source=source.name,
-        engine=f"engine {choice.name} ({choice.reason})",
+        engine=choice.name,
+        engine_reason=choice.reason,
         pack=pack.manifest.name,
         hop_samples=samples_from_seconds(config.hop_s),
         is_live=source.is_live,
@@ -273,6 +284,6 @@ def _recordings(
 def _print_summaries(sessions: Sequence[tuple[str, Session | Summary]], outlets: Outlets | None) -> None:
     for name, said in sessions:
         summary = said.summary() if isinstance(said, Session) else said
-        click.echo(text_from_summary(name, summary), err=True)
+        tell(text_from_summary(name, summary))
     for line in outlets.losses() if outlets else ():
-        click.echo(line, err=True)
+        tell(line)

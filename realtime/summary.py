@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from engines.latency import LatencySummary
 from realtime.stage_meters import StageSummary, text_from_stages
+from realtime.telling import counted
 
 _SHOWN_MISSING_S = 0.05
 
@@ -46,7 +47,7 @@ class Summary:
 
 def text_from_summary(name: str, summary: Summary) -> str:
     """Some lines about a session; stages are of the latest 4,096 windows or drawings."""
-    rate = f"{summary.n_breaths} complete breath{'' if summary.n_breaths == 1 else 's'}"
+    rate = counted(summary.n_breaths, "complete breath")
     if summary.breaths_per_min is not None:
         rate += f", {summary.breaths_per_min:.1f} breaths/min in the last minute"
     latency = summary.latency
@@ -56,7 +57,7 @@ def text_from_summary(name: str, summary: Summary) -> str:
         else "none, no window was complete"
     )
     return (
-        f"{name}: heard {_text_from_times(summary)}, {summary.n_windows} windows, "
+        f"{name}: heard {_text_from_times(summary)}, {counted(summary.n_windows, 'window')}, "
         f"{summary.skipped_windows} skipped, {summary.lost_samples} samples lost\n"
         f"  inhalations {summary.n_inhalations}, exhalations {summary.n_exhalations}, {rate}\n"
         f"{_text_from_cycles(summary)}"

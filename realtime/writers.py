@@ -15,6 +15,11 @@ from realtime.sinks.output import STANDARD_OUTPUT, LineOutput, check_target
 from realtime.sound.sources import AudioSource
 
 _LONGEST_HEADER = 4096
+_BEGINNINGS = {
+    "frames": f"{csv_frames.COLUMNS[0]},",
+    "events": '{"event":',
+    "breaths": f"{csv_breaths.COLUMNS[0]},",
+}
 _START = '{"event":"start"'
 
 
@@ -87,13 +92,19 @@ def check_targets(config: LiveConfig, *, is_heard_once: bool) -> None:
             )
     for name, target in named:
         path = path_from_text(target)
-        # Of rows nobody can tell whether a microphone or a recording brought them; of events one can.
-        is_kept = _holds_rows if is_heard_once else _begins_with_a_start
-        if target != STANDARD_OUTPUT and is_there(path) and is_kept(path):
-            raise ConfigError(
-                f"{name}: {target} is there already, and what was heard live cannot be heard again; "
-                "give another name, or move it away"
-            )
+        if target != STANDARD_OUTPUT and is_there(path):
+            # Of rows nobody can tell whether a microphone or a recording brought them; of events one can.
+            is_kept = _holds_rows if is_heard_once else _begins_with_a_start
+            if is_kept(path):
+                raise ConfigError(
+                    f"{name}: {target} is there already, and what was heard live cannot be heard again; "
+                    "give another name, or move it away"
+                )
+            if not _is_ours(path, _BEGINNINGS[name]):
+                raise ConfigError(
+                    f"{name}: {target} is there already and holds something else, which would be lost; give "
+                    "another name, or move it away"
+                )
         check_target(target)
 
 
@@ -114,6 +125,12 @@ def _holds_rows(path: Path) -> bool:
     headers = (csv_line(csv_frames.COLUMNS), csv_line(csv_breaths.COLUMNS))
     is_header = lines[0].startswith(headers) and lines[1:] == [""]
     return not is_header and lines != [""]
+
+
+def _is_ours(path: Path, beginning: str) -> bool:
+    """Whether a file is empty, or begins as those do that are written here."""
+    found = _beginning_of(path)
+    return not found or found.startswith(beginning)
 
 
 def _begins_with_a_start(path: Path) -> bool:

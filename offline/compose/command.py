@@ -127,7 +127,10 @@ def compose(
     )
     with progress_bar("streams") as progress:
         names = write_stream_set(wanted, material, out, others, progress)
-    click.echo(f"{len(names)} spliced streams of {len(material.days)} days in {out}")
+    from realtime.telling import counted
+
+    streams, days_heard = counted(len(names), "spliced stream"), counted(len(material.days), "day")
+    click.echo(f"{streams} of {days_heard} in {out}")
 
 
 def _split(clips: "ClipSet", part: str, pack: str, seed_split: int | None) -> "Split | SplitDays | None":

@@ -1,5 +1,7 @@
 """INT8 graphs for the CPU: calibrated on sound of the training days, judged on the validation days."""
 
+import contextlib
+import io
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,20 +148,27 @@ def int8_graph(graph: bytes, calibrating: Features) -> bytes:
         quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
         model = with_convolved_normalisation(onnx.load(prepared))
         onnx.save(model, prepared)
-        quantization.quantize_static(
-            str(prepared),
-            str(done),
-            Reader(),
-            quant_format=quantization.QuantFormat.QDQ,
-            per_channel=True,
-            weight_type=quantization.QuantType.QInt8,
-            activation_type=quantization.QuantType.QUInt8,
-            calibrate_method=quantization.CalibrationMethod.Percentile,
-            op_types_to_quantize=["Conv", "MaxPool", "Add", "Relu"],
-            nodes_to_exclude=_kept_in_float(model),
-            extra_options={"CalibPercentile": PERCENTILE},
-        )
+        with contextlib.redirect_stdout(io.StringIO()):  # it tells what it counts
+            _quantise_static(quantization, prepared, done, Reader(), model)
         return done.read_bytes()
+
+
+def _quantise_static(
+    quantization: Any, prepared: Path, done: Path, reader: Any, model: onnx.ModelProto
+) -> None:
+    quantization.quantize_static(
+        str(prepared),
+        str(done),
+        reader,
+        quant_format=quantization.QuantFormat.QDQ,
+        per_channel=True,
+        weight_type=quantization.QuantType.QInt8,
+        activation_type=quantization.QuantType.QUInt8,
+        calibrate_method=quantization.CalibrationMethod.Percentile,
+        op_types_to_quantize=["Conv", "MaxPool", "Add", "Relu"],
+        nodes_to_exclude=_kept_in_float(model),
+        extra_options={"CalibPercentile": PERCENTILE},
+    )
 
 
 def _kept_in_float(model: onnx.ModelProto) -> list[str]:

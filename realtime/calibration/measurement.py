@@ -148,8 +148,17 @@ def _check(found: Calibration, name: str) -> None:
         raise AudioError(f"{name} gives digital silence: is it muted, or not permitted to be heard?")
     contrast_db = found.breath_dbfs - found.noise_dbfs
     if contrast_db < _LEAST_CONTRAST_DB:
+        how_far = (
+            f"only {contrast_db:.1f} dB louder than"
+            if contrast_db > 0
+            else f"{-contrast_db:.1f} dB softer than"
+        )
+        mend = (
+            "come closer to the microphone, make the room quieter, or keep quieter during the first part"
+            if contrast_db > 0
+            else "keep still during the first part, and breathe audibly during the second"
+        )
         raise AudioError(
-            f"{name}: the breath ({found.breath_dbfs:g} dB) is only {contrast_db:.1f} dB above the quiet "
-            f"({found.noise_dbfs:g} dB), {_LEAST_CONTRAST_DB:g} are needed; come closer to the microphone, "
-            "make the room quieter, or keep quieter during the first part, and begin again"
+            f"{name}: begin again. The breath ({found.breath_dbfs:g} dB) is {how_far} the quiet "
+            f"({found.noise_dbfs:g} dB), and has to be {_LEAST_CONTRAST_DB:g} dB louder: {mend}"
         )

@@ -41,6 +41,11 @@ def run_server(config: LiveConfig, options: ServeOptions) -> None:
 
         # Nobody should be given an address that shows a file which cannot be heard.
         FileSource(options.source).close()
+    if options.source == BROWSER and config.record:
+        raise ConfigError(
+            "--record and --source browser do not go together: one session may follow another; record in the "
+            "browser, or on the machine with the microphone"
+        )
     doorkeeper = doorkeeper_for(options.host, options.token, options.allowed_hosts, options.allowed_origins)
     desk = Desk() if options.source == BROWSER else None
     is_made_up = options.source == MICROPHONE and live.why_no_microphone(config) != ""

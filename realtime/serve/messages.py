@@ -128,6 +128,7 @@ def content_from_facts(facts: Facts) -> dict[str, Any]:
         **numbered,
         "source": facts.source,
         "engine": facts.engine,
+        "engine_reason": facts.engine_reason,
         "pack": facts.pack,
         "hop_s": seconds_from_samples(facts.hop_samples),
         "is_live": facts.is_live,

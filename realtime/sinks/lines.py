@@ -1,13 +1,12 @@
 """For people without a terminal to draw on: one line per change of phase."""
 
-import click
-
 from realtime.clock import seconds_from_samples
 from realtime.events import Condition, Health, Phase, PhaseEvent, Report
 from realtime.pipeline import Step
 from realtime.sinks.base import Status
 from realtime.sinks.health_words import sentence_from_health
 from realtime.sinks.output import LineOutput
+from realtime.telling import tell
 
 PHASE_WORDS = {Phase.INHALE: "inhale", Phase.EXHALE: "exhale", Phase.NONE: "no breath"}
 
@@ -34,7 +33,7 @@ class LinesSink:
 
     def notice(self, text: str) -> None:
         """See `Sink`."""
-        click.echo(f"breath-live: {text}", err=True)
+        tell(f"breath-live: {text}")
 
     def take_notices(self) -> list[str]:
         """What people should know about the output."""

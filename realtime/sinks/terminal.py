@@ -22,6 +22,7 @@ from realtime.sinks.terminal_view import Facts, View
 from realtime.sinks.text import clock_from_seconds, printable
 from realtime.sinks.trace import extended
 from realtime.stage_meters import Shown
+from realtime.telling import wrapped
 
 REDRAWS_PER_S = 15
 _CLIP_HOLD_SAMPLES = RATE_HZ
@@ -105,7 +106,7 @@ class Screen:
         finally:
             self._live.stop()
         for text in self._notices:
-            line = f"breath-live: {printable(text)}"
+            line = wrapped(f"breath-live: {printable(text)}", self._console.width)
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _draw_until_closed(self) -> None:

@@ -38,7 +38,7 @@ class Facts:
 
     Attributes:
         source: what is listened to.
-        engine: the back end, and why it was chosen.
+        engine: name of the back end; `engine_reason`: why it was chosen.
         pack: name of the model pack.
         hop_samples: distance of two answers, samples at 16 kHz.
         is_live: whether the sound comes as fast as time passes.
@@ -47,6 +47,7 @@ class Facts:
 
     source: str
     engine: str
+    engine_reason: str
     pack: str
     hop_samples: int
     is_live: bool
@@ -101,7 +102,9 @@ def lines_from_view(view: View, width: int, height: int) -> list[Text]:
     is_roomy = height >= 20
     top = [_header(view, width)]
     if height >= 16:
-        top.append(short(f" {view.facts.engine} · pack {view.facts.pack}", width, "dim"))
+        facts = view.facts
+        chosen = f" pack {facts.pack} · engine {facts.engine} ({facts.engine_reason})"
+        top.append(short(chosen, width, "dim"))
     spacer = [Text("")] if height >= 28 else []
     word = _word(view, width, height)
     table_at = big_width(_scale(width, height)) + 6
@@ -227,7 +230,7 @@ def _stats(view: View, width: int, max_lines: int) -> list[Text]:
         f"{view.n_breaths} breath{'' if view.n_breaths == 1 else 's'}",
         _latency(status),
         f"{status.skipped_windows} skipped",
-        f"{status.lost_samples} lost",
+        *([f"{status.lost_samples} lost"] if status.lost_samples else []),
     ]
     if view.breaths and view.breaths[-1].sdbb_s is not None:
         parts.append(f"cycle SD {view.breaths[-1].sdbb_s:.2f} s")
@@ -246,7 +249,7 @@ def _latency(status: Status) -> str:
     total = status.stages.total
     if total is None:
         return f"latency p50 {status.latency_p50_ms:.1f} p99 {status.latency_p99_ms:.1f} ms"
-    return f"sound to screen p50 {total.p50_ms:.0f} p99 {total.p99_ms:.0f} ms"
+    return f"to screen p50 {total.p50_ms:.0f} p99 {total.p99_ms:.0f} ms"
 
 
 def _stages(view: View, width: int) -> list[Text]:

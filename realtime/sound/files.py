@@ -147,7 +147,8 @@ def _opened(path: Path) -> Any:
     if stat.S_ISDIR(status.st_mode):
         raise AudioFileError(f"{path} is a folder; name the sound files in it")
     if not stat.S_ISREG(status.st_mode):
-        raise AudioFileError(f"{path} is a pipe, which cannot be read twice; save the sound first")
+        what = "a pipe, which cannot be read twice" if stat.S_ISFIFO(status.st_mode) else "no file"
+        raise AudioFileError(f"{path} is {what}; save the sound first")
     if status.st_size == 0:
         raise AudioFileError(f"{path} is empty; copy or record it again")
     try:

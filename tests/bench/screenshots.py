@@ -103,7 +103,8 @@ def terminal_svgs(pack_name: str, seconds: float, seed: int) -> dict[str, str]:
         engine.warm_up()
         facts = Facts(
             source=source.name,
-            engine=f"engine {choice.name} ({choice.reason})",
+            engine=choice.name,
+            engine_reason=choice.reason,
             pack=pack.manifest.name,
             hop_samples=samples_from_seconds(settings.hop_s),
             is_live=source.is_live,

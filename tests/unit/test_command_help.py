@@ -50,6 +50,7 @@ def test_the_programs_tell_their_exit_codes(program):
     assert [line for line in text.splitlines() if len(line) > 80] == []
     for line in ("Exit codes:", "130  interrupted"):
         assert line in text
+    assert ("143  terminated" in text) == (program == "breath-live")
 
 
 def completed(program, args, incomplete):

@@ -49,8 +49,7 @@ export class Panel {
   facts(session, hello) {
     if (session) {
       // Why this engine was chosen is for the terminal.
-      const engine = session.engine.split(" (")[0];
-      this.set("facts", `${session.source} · ${engine} · pack ${session.pack} · hop ${session.hop_s} s`);
+      this.set("facts", `${session.source} · ${session.engine} · pack ${session.pack} · hop ${session.hop_s} s`);
     } else if (hello.source_kind === "browser") {
       this.set("facts", `Waiting for ${hello.listens_to}`);
     }

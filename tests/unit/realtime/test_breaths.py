@@ -327,3 +327,10 @@ def test_an_inhalation_under_way_at_the_first_answer_makes_no_breath():
 def test_the_end_of_a_long_pause_is_not_before_it_was_told():
     told = rows((IN, 2.0), (NONE, 3.0), frame(6.0), (IN, 5.8), settings=BreathSettings(apnoea_s=3.0))
     assert told == (Apnoea(True, at(3), at(6)), Apnoea(False, at(3), at(6)))
+
+
+def test_an_exhalation_that_comes_after_one_that_was_taken_back_counts_from_its_own_onset():
+    (breath,) = rows((IN, 5), (NONE, 6), (OUT, 7), (NONE, 7), (OUT, 7.9), (NONE, 9), (IN, 10))
+    assert (breath.exhale_onset_sample, breath.inhale_pause_s, breath.exhale_s) == (at(7.9), 1.9, 1.1)
+    (breath,) = rows((IN, 5), (NONE, 6), (OUT, 7), (NONE, 7), (OUT, 8.5), (NONE, 9), (IN, 10))
+    assert (breath.exhale_onset_sample, breath.inhale_pause_s, breath.exhale_s) == (at(8.5), 2.5, 0.5)

@@ -315,9 +315,10 @@ def test_how_long_a_pause_without_breath_is_told_can_be_chosen(tmp_path):
 )
 def test_what_cannot_begin_leaves_results_of_before_alone(recording, tmp_path, args, code):
     frames = tmp_path / "frames.csv"
-    frames.write_text("yesterday")
+    before = "time_s,prob_exhale,phase\n1.0,0.5,none\n"
+    frames.write_text(before)
     assert live("replay", recording, "--frames", frames, *args).exit_code == code
-    assert frames.read_text() == "yesterday"
+    assert frames.read_text() == before
 
 
 def test_the_labels_of_a_recording_are_not_written_over(recording, tmp_path):

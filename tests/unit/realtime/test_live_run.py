@@ -101,14 +101,23 @@ def test_what_was_heard_live_is_never_overwritten(tiny_pack, tmp_path, outlet):
     hear(tells_start=True, seconds=0.5)
     # Nothing but the names of the columns is there, and nothing would be lost.
     hear(tells_start=True)
-    target.write_text("a participant")
+    rows = {
+        "frames": "time_s,prob_exhale,phase\n1.0,0.5,none\n",
+        "events": '{"event":"mark"}\n',
+        "breaths": "number,\n",
+    }
+    target.write_text(rows[outlet])
     for notice in ("", "there is no microphone"):
         with pytest.raises(ConfigError, match=f"{outlet}: .*night is there already"):
             hear(tells_start=True, notice=notice)
-    assert target.read_text() == "a participant"
+    assert target.read_text() == rows[outlet]
     # A recording can be heard again.
     hear()
-    assert target.read_text() != "a participant"
+    assert target.read_text() != rows[outlet]
+    target.write_text("a thesis")
+    with pytest.raises(ConfigError, match=f"{outlet}: .*night is there already and holds something else"):
+        hear()
+    assert target.read_text() == "a thesis"
 
 
 def test_no_recording_takes_the_place_of_what_a_microphone_brought(tiny_pack, tmp_path):
@@ -124,7 +133,7 @@ def test_no_recording_takes_the_place_of_what_a_microphone_brought(tiny_pack, tm
     with pytest.raises(ConfigError, match=r"events: .*jsonl is there already"):
         hear()
     assert target.read_text() == kept
-    for other in ("", '{"event":"phase"}\n', "no JSON\n"):
+    for other in ("", '{"event":"phase"}\n'):
         target.write_text(other)
         hear()
         assert target.read_text() == ""

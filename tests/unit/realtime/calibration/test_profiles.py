@@ -77,7 +77,7 @@ def test_the_size_of_blocks_changes_nothing(block_samples):
 @pytest.mark.parametrize(
     ("samples", "words"),
     [
-        (room(-60.0, -56.0), r"only 4\.\d dB above the quiet"),
+        (room(-60.0, -56.0), r"only 4\.\d dB louder than the quiet"),
         (np.zeros(11 * RATE_HZ), "digital silence"),
         (room(-60.0, -30.0, seconds=7.0), "ended before the 10 seconds were over"),
     ],
@@ -139,7 +139,7 @@ def test_in_a_session_that_runs_the_gate_of_its_pipeline_is_set(tiny_pack):
 
 
 @pytest.mark.parametrize(
-    ("breath_dbfs", "n_lost", "words"), [(-56.0, 0, "dB above the quiet"), (-30.0, 1600, "press c")]
+    ("breath_dbfs", "n_lost", "words"), [(-56.0, 0, "dB louder than the quiet"), (-30.0, 1600, "press c")]
 )
 def test_in_a_session_that_runs_a_failure_is_told_and_the_gate_stays(tiny_pack, breath_dbfs, n_lost, words):
     samples = np.concatenate([tone(-60.0, 2.0), room(-60.0, breath_dbfs)])

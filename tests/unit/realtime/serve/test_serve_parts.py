@@ -32,7 +32,7 @@ from realtime.sinks.terminal_view import Facts
 from realtime.wire import StartMessage
 
 RATE = 16000
-FACTS = Facts("demo", "engine onnxruntime (why)", "tiny", 1600, True)
+FACTS = Facts("demo", "onnxruntime", "why", "tiny", 1600, True)
 STATUS = Status(1.0, None, 1.0, 2.0, 0, 0)
 
 
