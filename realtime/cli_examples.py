@@ -12,7 +12,7 @@ LIVE_EXAMPLES = {
 """,
     "replay": """
   breath-live replay night.wav --frames night-frames.csv --events night.jsonl
-  breath-live replay ward/*.flac --events - | jq .phase
+  breath-live replay ward/*.flac --events - | jq .event
   breath-live replay night.wav --pace 1    in real time, on the display
 """,
     "demo": """

@@ -14,7 +14,7 @@ Examples:
   breath-live --device USB --channel 1     its second channel
   breath-live devices                      list the microphones
   breath-live replay night.wav --frames night-frames.csv --events night.jsonl
-  breath-live replay ward/*.flac --events - | jq .phase
+  breath-live replay ward/*.flac --events - | jq .event
   breath-live --record night.flac          keep the sound and its labels
   breath-live calibrate                    fit it to this microphone
   breath-live demo --seconds 30            without any microphone

@@ -80,7 +80,8 @@ def _notes(recordings: "Sequence[Recording]", unlabelled: Sequence[Path], clips:
     if noted := [one.labels.file for one in recordings if one.labels.has_notes_beside]:
         notes.append(f"labels of the .csv, as the .txt holds none: {_named(noted)}")
     if undated := [recording.sound for recording in recordings if not recording.is_dated]:
-        notes.append(f"day taken from the time of the file, for want of a date: {_named(undated)}")
+        what = "day taken from the time of the file, for want of a date (see --by-folder)"
+        notes.append(f"{what}: {_named(undated)}")
     if clips.n_short:
         notes.append(f"left out as shorter than 0.1 s: {_counted(clips.n_short, 'phase')}")
     return notes

@@ -175,3 +175,16 @@ def test_pictures_load_nothing_from_elsewhere(picture):
     text = picture.read_text(encoding="utf-8").replace('xmlns="http://www.w3.org/2000/svg"', "")
     assert re.findall(r"https?://[^\s\"')]+", re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)) == []
     assert "@font-face" not in text
+
+
+def test_every_setting_stands_on_its_page_with_its_default():
+    text = (PROJECT / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]+`) \|([^|]*)\|", text, re.MULTILINE)
+    told = {}
+    for names, defaults in rows:
+        keys = re.findall(r"`([a-z_]+)`", names)
+        told |= dict(zip(keys, [one.strip() for one in defaults.split(",")] + [""] * len(keys), strict=False))
+    known = {key.rpartition(".")[2]: default for key, _, default in settings()}
+    assert told.keys() == known.keys()
+    for key, default in known.items():
+        assert told[key] == ("" if default is None else str(default).lower()), key

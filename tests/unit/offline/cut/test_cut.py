@@ -239,7 +239,7 @@ def test_without_a_date_the_day_is_when_the_recording_began_by_its_file(tmp_path
         os.utime(path, (after_midnight_s, after_midnight_s))
         found, note = day_of(path, tmp_path / day)
         assert found == {day}
-        assert note == f"day taken from the time of the file, for want of a date: {path}\n"
+        assert note == f"day taken from the time of the file, for want of a date (see --by-folder): {path}\n"
 
 
 def test_other_days_are_said_by_flags_metadata_and_sidecars(tmp_path):
