@@ -35,8 +35,8 @@ _MOST_SHOWN = 64
 class Screen:
     """Draws the newest view on the terminal's alternate screen, in a thread of its own.
 
-    It looks for news 15 times a second, whatever the hop, and draws only if there are some or if the
-    terminal has another size. `close` gives the terminal back as it was.
+    It draws as soon as there are news, but at most 15 times a second, whatever the hop; as often it looks
+    whether the terminal has another size. `close` gives the terminal back as it was.
 
     Args:
         console: of the terminal; nothing is drawn on it until `follow`.
@@ -54,6 +54,7 @@ class Screen:
             console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
         )
         self._is_closing = threading.Event()
+        self._has_news = threading.Event()
         self._drawing = threading.Lock()
         self._drawn: object = None
         self._is_suspended = False
@@ -65,6 +66,10 @@ class Screen:
         """Draw what `current_view` gives from now on; it is called from the drawing thread."""
         self._current_view = current_view
         self._shown.clear()
+
+    def tell_news(self) -> None:
+        """The view has changed; for any thread, returns at once."""
+        self._has_news.set()
 
     def take_shown(self) -> list[Shown]:
         """Which steps were drawn, and not told before, oldest first; each is told once."""
@@ -101,6 +106,7 @@ class Screen:
         if self._is_closing.is_set():
             return
         self._is_closing.set()
+        self._has_news.set()
         try:
             self._thread.join()
         finally:
@@ -111,22 +117,29 @@ class Screen:
 
     def _draw_until_closed(self) -> None:
         while True:
-            is_last = self._is_closing.wait(1.0 / REDRAWS_PER_S)
+            self._has_news.wait(1.0 / REDRAWS_PER_S)
+            is_last = self._is_closing.is_set()
+            self._has_news.clear()
             with self._drawing:
-                self._draw_if_new()
+                is_drawn = self._draw_if_new()
             if is_last:
                 return
+            if is_drawn:
+                self._is_closing.wait(1.0 / REDRAWS_PER_S)
 
-    def _draw_if_new(self) -> None:
+    def _draw_if_new(self) -> bool:
+        """Whether there was something to draw."""
         if self._current_view is None or self._is_suspended:
-            return
+            return False
         view = self._current_view()
         wanted = (view, self._console.size)
-        if wanted != self._drawn:
-            self._live.update(view, refresh=True)
-            self._note_shown(view)
-            self.n_redraws += 1
-            self._drawn = wanted
+        if wanted == self._drawn:
+            return False
+        self._live.update(view, refresh=True)
+        self._note_shown(view)
+        self.n_redraws += 1
+        self._drawn = wanted
+        return True
 
     def _note_shown(self, view: View) -> None:
         step = view.step
@@ -191,6 +204,7 @@ class TerminalSink:
             is_clipping=step.frame.end_sample < self._clipped_until,
             trace=extended(view.trace, step.frame, view.facts.hop_samples, step.newest),
         )
+        self._screen.tell_news()
 
     def take_shown(self) -> list[Shown]:
         """See `Display`."""

@@ -14,6 +14,7 @@ from engines.latency import LatencySummary
 from realtime.controls import Controls
 from realtime.events import Apnoea, Breath, Condition, Frame, Health, Mark, Phase
 from realtime.pipeline import Step
+from realtime.sinks import terminal
 from realtime.sinks.base import Status
 from realtime.sinks.breath_table import ratio_text
 from realtime.sinks.glyphs import big_rows
@@ -299,6 +300,16 @@ def test_however_small_the_hop_it_redraws_at_most_15_times_a_second():
     elapsed_s = time.monotonic() - started_s
     # One more when it begins and one when it ends.
     assert 1 <= screen.n_redraws <= elapsed_s * REDRAWS_PER_S + 2
+
+
+def test_an_answer_is_drawn_when_it_comes_and_not_when_somebody_looks(monkeypatch):
+    # Looking alone would take an hour.
+    monkeypatch.setattr(terminal, "REDRAWS_PER_S", 1 / 3600)
+    screen, _ = _screen()
+    sink = TerminalSink(screen, FACTS)
+    sink.show(_step(16000), STATUS)
+    _wait_for_redraws(screen, 1)
+    screen.close()
 
 
 def test_the_terminal_is_given_back_and_notices_outlive_the_screen():
