@@ -83,7 +83,7 @@ def importers_of(package):
 
 
 def test_sounddevice_is_imported_in_one_place():
-    assert importers_of("sounddevice") == {Path("realtime", "portaudio.py")}
+    assert importers_of("sounddevice") == {Path("realtime", "sound", "portaudio.py")}
 
 
 def test_onnxruntime_is_prepared_wherever_it_is_imported():
