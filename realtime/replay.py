@@ -9,7 +9,7 @@ from realtime.events import Breath, Frame, PhaseEvent, Report
 from realtime.evidence import Observation
 from realtime.pipeline import Pipeline, PipelineSettings, Step
 from realtime.session import Session
-from realtime.sinks.base import Status
+from realtime.sinks.base import Sink, Status
 from realtime.sound.files import FileSource
 
 
@@ -36,7 +36,7 @@ class Replay:
     logits: tuple[tuple[float, ...], ...] = ()
 
 
-class _Notebook:
+class _Notebook(Sink):
     """A sink that keeps what it is shown."""
 
     def __init__(self) -> None:
@@ -60,9 +60,6 @@ class _Notebook:
 
     def notice(self, text: str) -> None:
         self.notices.append(text)
-
-    def close(self) -> None:
-        pass
 
 
 def replay(

@@ -15,7 +15,7 @@ from realtime.clock import seconds_from_samples
 from realtime.controls import PAUSED, Controls
 from realtime.events import Breath, Condition, Gap, Health, Mark, Phase, Report
 from realtime.pipeline import Pipeline, Step
-from realtime.sinks.base import Display, Pausing, Sink, Status
+from realtime.sinks.base import Display, Sink, Status
 from realtime.sound.sources import AudioSource, Block, PacedSource
 from realtime.stage_meters import Shown, StageMeters, StageSummary
 from realtime.summary import Summary
@@ -58,7 +58,6 @@ class Session:
         self._calibrating: Calibrating | None = None
         self._stages = StageMeters()
         self._displays = [sink for sink in sinks if isinstance(sink, Display)]
-        self._pausing = [sink for sink in sinks if isinstance(sink, Pausing)]
         self._latency: LatencySummary | None = None
         self._stage_summary = StageSummary()
         self._latency_due_sample = 0
@@ -169,7 +168,7 @@ class Session:
         # Looked at once: it may change at any time.
         is_paused = self._controls.is_paused
         if is_paused and not self._is_resuming:
-            for sink in self._pausing:
+            for sink in self._sinks:
                 sink.pause()
         if is_paused and self._source.is_live:
             self._health = replace(self._health, time_end=block.end, note=PAUSED)
@@ -262,8 +261,7 @@ class Session:
             self._calibrating = None
 
     def _pass_on_notices(self) -> None:
-        tellers: list[Notifying] = [self._source, self._pipeline]
-        tellers += [sink for sink in self._sinks if isinstance(sink, Notifying)]
+        tellers: list[Notifying] = [self._source, self._pipeline, *self._sinks]
         for teller in tellers:
             for text in teller.take_notices():
                 self._tell(text)

@@ -15,13 +15,13 @@ from realtime.serve.messages import (
     start_message,
 )
 from realtime.serve.since_frame import SinceFrame
-from realtime.sinks.base import Status
+from realtime.sinks.base import Sink, Status
 from realtime.sinks.beginning import Beginning
 from realtime.sinks.health_words import sentence_from_health
 from realtime.sinks.terminal_view import Facts
 
 
-class HubSink:
+class HubSink(Sink):
     """Turns steps and reports into messages; no client can hold it up.
 
     Args:
@@ -39,7 +39,7 @@ class HubSink:
         hub.begin_session(content_from_facts(facts))
 
     def hear(self, heard: Heard) -> None:
-        """See `Listener`."""
+        """See `Sink`."""
         self._since_frame.hear(heard)
 
     def show(self, step: Step, status: Status) -> None:

@@ -33,8 +33,18 @@ class Status:
     stages: StageSummary = field(default_factory=StageSummary)
 
 
-class Sink(Protocol):
-    """Takes in steps, in order, on the thread of the live path: it must be quick, and never wait."""
+class Sink:
+    """Takes in steps, in order, on the thread of the live path: it must be quick, and never wait.
+
+    What a sink does not override, it does not care for.
+    """
+
+    def hear(self, heard: Heard) -> None:
+        """Take in a piece of sound, before the steps that it brings.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
 
     def show(self, step: Step, status: Status) -> None:
         """Take in one step.
@@ -53,6 +63,13 @@ class Sink(Protocol):
     def notice(self, text: str) -> None:
         """Take in a warning for the user."""
 
+    def take_notices(self) -> list[str]:
+        """What people should know of the sink itself and were not told before, oldest first."""
+        return []
+
+    def pause(self) -> None:
+        """Somebody has paused the session: nothing is heard until the next step."""
+
     def close(self) -> None:
         """Write what is pending and give everything back; closing twice is fine."""
 
@@ -65,32 +82,11 @@ class Display(Protocol):
         """What was shown and not told before, oldest first."""
 
 
-@runtime_checkable
-class Listener(Protocol):
-    """A sink that takes in the sound too, on the same thread, before the steps that it brings."""
-
-    def hear(self, heard: Heard) -> None:
-        """Take in a piece of sound.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-
-
-@runtime_checkable
-class Pausing(Protocol):
-    """A sink whose receivers learn of a pause by it alone."""
-
-    def pause(self) -> None:
-        """Somebody has paused the session: nothing is heard until the next step."""
-
-
 def tap_from_sinks(sinks: Sequence[Sink]) -> Callable[[Heard], None]:
-    """What lets every `Listener` among the sinks hear."""
-    listeners = [sink for sink in sinks if isinstance(sink, Listener)]
+    """What lets every sink hear."""
 
     def hear(heard: Heard) -> None:
-        for listener in listeners:
-            listener.hear(heard)
+        for sink in sinks:
+            sink.hear(heard)
 
     return hear

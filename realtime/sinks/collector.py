@@ -6,7 +6,7 @@ from typing import Any
 
 from realtime.events import Frame, PhaseEvent, Report
 from realtime.pipeline import Step
-from realtime.sinks.base import Status
+from realtime.sinks.base import Sink, Status
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -14,7 +14,7 @@ Event = PhaseEvent | Report
 Callback = Callable[[Any], object]
 
 
-class Collector:
+class Collector(Sink):
     """A `Sink` for programs in Python.
 
     A frame comes before the event that it brings. Notices are logged as warnings. What a callback raises is
@@ -59,9 +59,6 @@ class Collector:
     def notice(self, text: str) -> None:
         """See `Sink`."""
         _LOGGER.warning("%s", text)
-
-    def close(self) -> None:
-        """Nothing is pending but what was not taken."""
 
     def _hear(self, said: Event | Frame, *, is_kept: bool = True) -> None:
         if is_kept:

@@ -3,8 +3,6 @@
 import msgspec
 
 from realtime.events import Breath, Report
-from realtime.pipeline import Step
-from realtime.sinks.base import Status
 from realtime.sinks.csv_rows import CsvRows
 from realtime.wire import BreathMessage, Message, message_from_event
 
@@ -13,9 +11,6 @@ COLUMNS = tuple(name for name in BreathMessage.__struct_fields__ if name not in 
 
 class BreathCsvSink(CsvRows):
     """Writes a row per breath; what is not known yet, such as the variability of one breath, stays empty."""
-
-    def show(self, step: Step, status: Status) -> None:
-        """Rows are breaths only."""
 
     def report(self, event: Report) -> None:
         """See `Sink`."""

@@ -1,7 +1,6 @@
 """Frames for programs: one CSV row per hop."""
 
 from realtime.clock import seconds_from_samples
-from realtime.events import Report
 from realtime.pipeline import Step
 from realtime.sinks.base import Status
 from realtime.sinks.csv_rows import CsvRows
@@ -17,6 +16,3 @@ class CsvSink(CsvRows):
         frame = step.frame
         time_s = seconds_from_samples(frame.end_sample)
         self.write([str(time_s), f"{frame.prob_exhale:.6f}", frame.phase.value])
-
-    def report(self, event: Report) -> None:
-        """Rows are answers only."""

@@ -4,13 +4,14 @@ import csv
 import io
 from collections.abc import Sequence
 
+from realtime.sinks.base import Sink
 from realtime.sinks.output import LineOutput
 
 FILE_COLUMN = "file"
 SESSION_COLUMN = "session"
 
 
-class CsvRows:
+class CsvRows(Sink):
     """The part of a sink that writes rows; it says itself what the rows are about.
 
     Args:
@@ -32,15 +33,9 @@ class CsvRows:
         """
         self._output.write_line(csv_line([*cells, *self._origin]))
 
-    def notice(self, text: str) -> None:
-        """Notices are for people."""
-
     def take_notices(self) -> list[str]:
         """What people should know about the output."""
         return self._output.take_notices()
-
-    def close(self) -> None:
-        """Nothing is pending: every row was handed over when it came."""
 
 
 def write_header(

@@ -2,21 +2,20 @@
 
 from realtime.events import Report
 from realtime.pipeline import Step
-from realtime.sinks.base import Status
+from realtime.sinks.base import Sink, Status
 from realtime.sinks.beginning import Beginning
 from realtime.sinks.output import LineOutput
 from realtime.wire import json_from_event, json_from_message
 
 
-class JsonlSink:
+class JsonlSink(Sink):
     """Writes a line of JSON for each change of phase, and for all that is reported; see `realtime.wire`.
 
     Args:
         output: where to; it is left open, so that several sessions can write to it.
         file: goes into every object as `file`; None: there is no such key.
         session: the same as `session`, counted from 1.
-        start: goes before everything else, with the time at which the first sample was heard; None: nothing
-            does.
+        beginning: goes before everything else; None: nothing does.
     """
 
     def __init__(
@@ -42,15 +41,9 @@ class JsonlSink:
         self._tell_start(event)
         self._output.write_line(json_from_event(event, self._file, self._session))
 
-    def notice(self, text: str) -> None:
-        """Notices are for people."""
-
     def take_notices(self) -> list[str]:
         """What people should know about the output."""
         return self._output.take_notices()
-
-    def close(self) -> None:
-        """Nothing is pending: every line was handed over when it came."""
 
     def _tell_start(self, news: Step | Report) -> None:
         if self._beginning is not None:

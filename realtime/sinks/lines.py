@@ -3,7 +3,7 @@
 from realtime.clock import seconds_from_samples
 from realtime.events import Condition, Health, Phase, PhaseEvent, Report
 from realtime.pipeline import Step
-from realtime.sinks.base import Status
+from realtime.sinks.base import Sink, Status
 from realtime.sinks.health_words import sentence_from_health
 from realtime.sinks.output import LineOutput
 from realtime.telling import tell
@@ -11,7 +11,7 @@ from realtime.telling import tell
 PHASE_WORDS = {Phase.INHALE: "inhale", Phase.EXHALE: "exhale", Phase.NONE: "no breath"}
 
 
-class LinesSink:
+class LinesSink(Sink):
     """Writes where a phase began, which, and how sure that is; notices go to standard error.
 
     Args:
@@ -38,9 +38,6 @@ class LinesSink:
     def take_notices(self) -> list[str]:
         """What people should know about the output."""
         return [] if self._output is None else self._output.take_notices()
-
-    def close(self) -> None:
-        """Nothing is pending: every line was handed over when it came."""
 
 
 def line_from_event(event: PhaseEvent) -> str:

@@ -13,7 +13,7 @@ from realtime.intake import Heard
 from realtime.pipeline import UNHEARD, Step
 from realtime.sinks import arrival_clock
 from realtime.sinks.arrival_clock import ArrivalClock
-from realtime.sinks.base import Status
+from realtime.sinks.base import Sink, Status
 from realtime.sinks.queued import QueuedOutlet
 
 CHANNELS = (("prob_exhale", "0..1"), ("confidence", "0..1"), ("level", "dBFS"))
@@ -83,7 +83,7 @@ class LslSender:
         del self._signal, self._markers
 
 
-class LslSink:
+class LslSink(Sink):
     """Sends every answer, and a marker where each phase began: `inhale`, `exhale`, `none`.
 
     `gap` stands where sound began to be missing, `mark` where somebody pressed the key for it.
@@ -104,7 +104,7 @@ class LslSink:
         self._clock = ArrivalClock.initial()
 
     def hear(self, heard: Heard) -> None:
-        """See `Listener`."""
+        """See `Sink`."""
         self._clock = arrival_clock.advance(self._clock, heard.newest_sample, self._clock_s())
 
     def show(self, step: Step, status: Status) -> None:
@@ -126,15 +126,9 @@ class LslSink:
             if event.reason != UNHEARD:
                 self._clock = ArrivalClock.initial()
 
-    def notice(self, text: str) -> None:
-        """Notices are for people."""
-
     def take_notices(self) -> list[str]:
         """What people should know about the streams."""
         return self._outlet.take_notices()
-
-    def close(self) -> None:
-        """The streams outlive a session."""
 
 
 def lsl_library() -> Any:

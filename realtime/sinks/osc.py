@@ -10,7 +10,7 @@ from engines.errors import ConfigError
 from engines.installing import install_extra
 from realtime.events import Condition, Health, Phase, Report
 from realtime.pipeline import Step
-from realtime.sinks.base import Status
+from realtime.sinks.base import Sink, Status
 from realtime.sinks.level import share_from_dbfs
 from realtime.sinks.queued import QueuedOutlet
 
@@ -103,7 +103,7 @@ class OscSender:
         self._socket.close()
 
 
-class OscSink:
+class OscSink(Sink):
     """Sends after every answer, 32-bit floats below the prefix.
 
     - `phase`: -1 inhale, 0 no breath, 1 exhale;
@@ -143,11 +143,8 @@ class OscSink:
             self._outlet.put(_NOTHING_HEARD if event.is_beginning else (("connected", 1.0),))
 
     def pause(self) -> None:
-        """See `Pausing`."""
+        """See `Sink`."""
         self._outlet.put(_NOTHING_HEARD)
-
-    def notice(self, text: str) -> None:
-        """Notices are for people."""
 
     def take_notices(self) -> list[str]:
         """What people should know about the receiver."""

@@ -11,7 +11,7 @@ from realtime.events import SPLITTING_GAP_SAMPLES, Gap, Report
 from realtime.intake import Heard
 from realtime.labels import PhaseInterval, audacity_from_labels, csv_from_labels
 from realtime.pipeline import Step
-from realtime.sinks.base import Status
+from realtime.sinks.base import Sink, Status
 from realtime.sinks.output import LineOutput
 from realtime.sinks.phase_intervals import IntervalState, finish, interrupted, phase_began
 from realtime.sinks.sound_files import SUFFIXES, SoundWriter, open_sound_writer
@@ -39,7 +39,7 @@ def files_of_recording(path: Path) -> tuple[Path, Path, Path]:
     return path, audacity, table
 
 
-class RecordingSink:
+class RecordingSink(Sink):
     """Writes what the pipeline hears, as it hears it, and a label for every phase once it is complete.
 
     Sample k of the file is sample k of the stream: where sound is missing there is silence, so all times of
@@ -76,7 +76,7 @@ class RecordingSink:
             raise
 
     def hear(self, heard: Heard) -> None:
-        """See `Listener`."""
+        """See `Sink`."""
         if len(heard.samples) == 0:
             return
         n_missing = heard.start_sample - self._sound.n_samples
@@ -97,9 +97,6 @@ class RecordingSink:
         if isinstance(event, Gap) and event.to_sample - event.from_sample >= SPLITTING_GAP_SAMPLES:
             self._intervals, complete = interrupted(self._intervals, event.from_sample, event.to_sample)
             self._write_labels(complete)
-
-    def notice(self, text: str) -> None:
-        """Notices are for people."""
 
     def close(self) -> None:
         """See `Sink`. The phase that is shown last ends with the sound; nothing heard leaves no files."""

@@ -17,7 +17,7 @@ from realtime.controls import Controls
 from realtime.events import Apnoea, Breath, Health, Mark, Report
 from realtime.health import FULL_SCALE
 from realtime.pipeline import Step
-from realtime.sinks.base import Status
+from realtime.sinks.base import Sink, Status
 from realtime.sinks.terminal_view import Facts, View
 from realtime.sinks.text import clock_from_seconds, printable
 from realtime.sinks.trace import extended
@@ -149,7 +149,7 @@ class Screen:
             self._shown.append(Shown(step.captured_s, step.decided_s, time.perf_counter()))
 
 
-class TerminalSink:
+class TerminalSink(Sink):
     """Keeps the view of one session up to date; showing a step is quick, because drawing happens elsewhere.
 
     Args:
@@ -230,6 +230,3 @@ class TerminalSink:
         """See `Sink`."""
         self._screen.keep_notice(text)
         self._view = replace(self._view, notices=(*self._view.notices[-9:], text))
-
-    def close(self) -> None:
-        """The screen outlives its sessions; see `Screen.close`."""

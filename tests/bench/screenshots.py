@@ -26,6 +26,7 @@ from realtime.engine import open_engine
 from realtime.events import Phase
 from realtime.pipeline import Pipeline, PipelineSettings
 from realtime.session import Session
+from realtime.sinks.base import Sink
 from realtime.sinks.terminal import Screen, TerminalSink
 from realtime.sinks.terminal_view import Facts
 from realtime.sound.demo import DemoSource
@@ -50,7 +51,7 @@ THEME = TerminalTheme(
 )  # fmt: skip
 
 
-class Camera:
+class Camera(Sink):
     """A sink in front of a display of a fixed size; keeps the view of the surest moment of one phase."""
 
     def __init__(self, facts: Facts, n_columns: int, n_rows: int, phase: Phase, from_s: float) -> None:

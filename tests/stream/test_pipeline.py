@@ -1,7 +1,5 @@
 """The live path as a whole, on the real ONNX engine with a tiny pack."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import soxr
@@ -15,6 +13,7 @@ from realtime.engine import open_engine
 from realtime.events import Breath, Gap, Phase
 from realtime.pipeline import UNHEARD, Pipeline, PipelineSettings
 from realtime.session import Session
+from realtime.sinks.base import Sink
 from realtime.sound.demo import DemoSource
 from realtime.sound.pacing import WallClock
 from realtime.sound.sources import ArraySource, Block
@@ -139,14 +138,14 @@ def test_sound_that_no_window_looked_at_is_a_gap(engine, pack, breathing, hop_s)
     """As after Ctrl-Z, when the sound of the time between comes at once."""
     told = []
 
-    class Ears(SimpleNamespace):
+    class Ears(Sink):
         def show(self, step, status):
             told.append(step.frame.end_sample)
 
         def report(self, event):
             told.append(event)
 
-    ears = Ears(notice=lambda text: None, close=lambda: None)
+    ears = Ears()
     source = LiveArray(breathing, RATE_HZ)
     pipeline = Pipeline(source, engine, pack.manifest, PipelineSettings(hop_s))
     session = Session(source, pipeline, [ears])
@@ -200,7 +199,7 @@ def test_a_session_closes_its_sinks_also_when_the_engine_fails(pack, engine, bre
         def infer(self, windows):
             raise RuntimeError("no")
 
-    class Kept:
+    class Kept(Sink):
         closed = 0
 
         def show(self, step, status):
@@ -232,7 +231,7 @@ def test_what_was_heard_before_a_gap_is_told_before_it(pack, engine, breathing, 
     """Also what a resampler still holds when the gap is noticed."""
     told = []
 
-    class Ears:
+    class Ears(Sink):
         def show(self, step, status):
             told.append(step.frame.end_sample)
 

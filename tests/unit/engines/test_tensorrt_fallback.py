@@ -12,6 +12,7 @@ from engines.onnx_backend import OnnxEngine
 from engines.pack import load_pack
 from realtime.pipeline import Pipeline, PipelineSettings
 from realtime.session import Session
+from realtime.sinks.base import Sink
 from realtime.sound.demo import DemoSource
 
 
@@ -44,7 +45,7 @@ class Primary:
         self.close()
 
 
-class Ears:
+class Ears(Sink):
     """A sink that keeps what it is told."""
 
     def __init__(self):

@@ -13,6 +13,7 @@ from realtime.events import Gap, Mark
 from realtime.keys import Keys
 from realtime.pipeline import Pipeline, PipelineSettings
 from realtime.session import Session
+from realtime.sinks.base import Sink
 from realtime.sound.pacing import Pacer, WallClock
 from realtime.sound.sources import ArraySource
 from realtime.summary import text_from_summary
@@ -32,7 +33,7 @@ def engine(pack):
         yield opened
 
 
-class Notebook:
+class Notebook(Sink):
     def __init__(self):
         self.ends, self.statuses, self.reports = [], [], []
 

@@ -11,6 +11,7 @@ from realtime.engine import open_engine
 from realtime.events import Frame, Phase
 from realtime.pipeline import Pipeline, PipelineSettings, Step
 from realtime.session import Session
+from realtime.sinks.base import Sink
 from realtime.sound.pacing import Pacer, WallClock
 from realtime.sound.sound_queue import SoundQueue
 from realtime.sound.sources import ArraySource, Block
@@ -44,7 +45,7 @@ class Arriving(ArraySource):
             yield Block(block.start, block.samples, arrived_s=arrived_s)
 
 
-class Paper:
+class Paper(Sink):
     """A sink on which everything is to be seen at once."""
 
     def __init__(self):

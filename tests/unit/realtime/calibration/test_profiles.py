@@ -18,6 +18,7 @@ from realtime.controls import Controls
 from realtime.engine import open_engine
 from realtime.pipeline import Pipeline, PipelineSettings
 from realtime.session import Session
+from realtime.sinks.base import Sink
 from realtime.sound.sources import ArraySource
 
 RATE_HZ = 16_000
@@ -93,7 +94,7 @@ def test_the_gate_stays_above_the_noise_and_within_its_range():
     assert Calibration(-2.0, 0.0).gate_dbfs == 0.0
 
 
-class Listener:
+class Listener(Sink):
     def __init__(self):
         self.notices = []
 
