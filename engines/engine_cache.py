@@ -261,6 +261,9 @@ def publish(root: Path, manifest: EngineManifest, plans: Mapping[str, bytes]) ->
         shutil.rmtree(previous, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
+        if previous.exists() and not place.exists():
+            with contextlib.suppress(OSError):
+                previous.rename(place)
         raise OutputError(f"the engine cannot be written to {place}: {error.strerror or error}") from error
     return CachedEngine(place, manifest)
 

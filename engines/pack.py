@@ -163,7 +163,11 @@ def save_pack(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> P
         for name, content in files.items():
             (partial / name).write_bytes(content)
         (partial / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
-        load_pack(partial)
+        try:
+            load_pack(partial)
+        except PackError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise PackError(str(error).replace(str(partial), str(folder))) from error
         if place.exists():
             place.rename(previous)
         try:

@@ -168,7 +168,8 @@ def advance(
     state, rows = _breathing_again(state, event.onset_sample, settings)
     state = replace(state, shown=event.phase, shown_since=event.onset_sample, has_breathed=True)
     if event.phase is Phase.EXHALE:
-        turns = state.draft is not None and state.draft.exhale_onset is None
+        # The one before may have been taken back: nothing is left of it.
+        turns = state.draft is not None and state.draft.exhale_onset in (None, state.draft.exhale_offset)
         draft = None if state.draft is None else _exhaling(state.draft, event.onset_sample)
         return replace(state, draft=draft, before=draft if turns else state.before), rows
     state, breaths = _inhaling(state, event.onset_sample, settings, blind_samples)

@@ -1,18 +1,29 @@
 """What people are told on standard error, broken between words where a terminal would break within one."""
 
-import shutil
+import os
 import sys
 import textwrap
 
 import click
 
-_LEAST_COLUMNS = 20
+_LEAST_COLUMNS, _USUAL_COLUMNS = 20, 80
 
 
 def tell(text: str) -> None:
     """Print on standard error; wrapped to the terminal, and as it is where there is none."""
     is_terminal = sys.stderr is not None and sys.stderr.isatty()
-    click.echo(wrapped(text, shutil.get_terminal_size().columns) if is_terminal else text, err=True)
+    click.echo(wrapped(text, _columns()) if is_terminal else text, err=True)
+
+
+def _columns() -> int:
+    """Of the terminal behind standard error: standard output may be another one, or none."""
+    chosen = os.environ.get("COLUMNS", "")
+    if chosen.isdigit() and int(chosen) > 0:
+        return int(chosen)
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        return _USUAL_COLUMNS
 
 
 def wrapped(text: str, columns: int) -> str:

@@ -9,9 +9,10 @@ import click
 from engines.errors import ConfigError
 from engines.paths import path_from_text
 from offline.cli_options import FOLDER, progress_bar
+from realtime.telling import counted
 
 if TYPE_CHECKING:
-    from offline.cut.cut import CutClips
+    from offline.cut.clip_set import CutClips
     from offline.cut.recordings import Recording
 
 _SHOWN_NAMES = 3
@@ -51,7 +52,7 @@ def cut(places: tuple[Path, ...], out: Path, form: str, day: str | None, by_fold
         raise ConfigError("--day and --by-folder both say what the day is; give one of them")
     if day is not None and not day.strip():
         raise ConfigError("--day needs a name, such as 20261128")
-    from offline.cut.cut import cut as cut_recordings
+    from offline.cut.clip_set import cut as cut_recordings
     from offline.cut.recordings import find_recordings
     from realtime.events import Phase
 
@@ -64,10 +65,10 @@ def cut(places: tuple[Path, ...], out: Path, form: str, day: str | None, by_fold
     for note in _notes(recordings, unlabelled, clips):
         click.echo(note, err=True)
     for name, count in clips.n_by_day.items():
-        inhalations = _counted(count[Phase.INHALE], "inhalation")
-        click.echo(f"{name}: {inhalations}, {_counted(count[Phase.EXHALE], 'exhalation')}")
+        inhalations = counted(count[Phase.INHALE], "inhalation")
+        click.echo(f"{name}: {inhalations}, {counted(count[Phase.EXHALE], 'exhalation')}")
     n_clips = sum(count.total() for count in clips.n_by_day.values())
-    click.echo(f"{_counted(n_clips, 'clip')} of {_counted(len(recordings), 'recording')} in {target}")
+    click.echo(f"{counted(n_clips, 'clip')} of {counted(len(recordings), 'recording')} in {target}")
 
 
 def _notes(recordings: "Sequence[Recording]", unlabelled: Sequence[Path], clips: "CutClips") -> list[str]:
@@ -83,14 +84,10 @@ def _notes(recordings: "Sequence[Recording]", unlabelled: Sequence[Path], clips:
         what = "day taken from the time of the file, for want of a date (see --by-folder)"
         notes.append(f"{what}: {_named(undated)}")
     if clips.n_short:
-        notes.append(f"left out as shorter than 0.1 s: {_counted(clips.n_short, 'phase')}")
+        notes.append(f"left out as shorter than 0.1 s: {counted(clips.n_short, 'phase')}")
     return notes
 
 
 def _named(paths: Sequence[Path]) -> str:
     more = len(paths) - _SHOWN_NAMES
     return ", ".join(map(str, paths[:_SHOWN_NAMES])) + (f" and {more} more" if more > 0 else "")
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n} {noun}" + ("s" if n != 1 else "")

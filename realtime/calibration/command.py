@@ -2,12 +2,11 @@
 
 import datetime
 
-import click
-
 from engines.pack import load_pack
 from realtime.calibration.measurement import calibrate
 from realtime.calibration.profiles import profile_names, save_profile
 from realtime.config import DEFAULT_ORIGIN, Resolved
+from realtime.telling import tell
 
 
 def calibrate_microphone(resolved: Resolved) -> None:
@@ -45,4 +44,4 @@ def why_not_used(resolved: Resolved) -> str:
 
 
 def _tell(text: str) -> None:
-    click.echo(f"breath-live: {text}", err=True)
+    tell(f"breath-live: {text}")

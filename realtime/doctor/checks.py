@@ -219,9 +219,9 @@ def latency(params: dict[str, Any]) -> Iterator[Finding]:
 
 def sound(params: dict[str, Any]) -> Iterator[Finding]:
     """PortAudio, the microphones, a second of sound."""
-    from realtime.doctor import sound_checks as doctor_sound
+    from realtime.doctor import sound_checks
 
-    yield from doctor_sound.sound(_config(params))
+    yield from sound_checks.sound(_config(params))
 
 
 _GROUPS: dict[str, Callable[[dict[str, Any]], Iterator[Finding]]] = {

@@ -12,8 +12,8 @@ from realtime.features.spectral import Images
 class FeatureStack(nn.Module):
     """(B, 16000) float32 in [-1, 1] -> images (B, 9, 128, 63) and scalars (B, 39), float32, any device.
 
-    Pure: samples that are not finite give features that are not finite; the guard against them is
-    `realtime.features.guard.require_finite`.
+    Pure: samples that are not finite give features that are not finite; sources and clips hold none, see
+    `realtime.sound.sources.finite_from_samples` and `offline.sound.read_clip`.
 
     Args:
         spec: parameters inside the channels; the contract's reference parameters if left out.

@@ -23,10 +23,12 @@ from realtime.serve.files import HEADERS, INDEX, page_files
 from realtime.serve.host import Host
 from realtime.serve.messages import text_from_content
 from realtime.serve.outbox import Outbox
+from realtime.sinks.text import printable
 
 _HEARTBEAT_S = 15.0
 _LARGEST_MESSAGE = 1 << 20
 _MOST_TOLD = 10
+_LONGEST_TOLD = 300
 _NO = ("", "0", "false", "no")
 _log = logging.getLogger(__name__)
 
@@ -147,7 +149,8 @@ def _guard(doorkeeper: Doorkeeper) -> Middleware:
         if why:
             if why not in told and len(told) < _MOST_TOLD:
                 told.add(why)
-                _log.warning("a request was refused: %s", why)
+                # Whoever calls chose a part of it.
+                _log.warning("a request was refused: %s", printable(why)[:_LONGEST_TOLD])
             return _json(text_from_content({"error": why}), HTTPStatus.FORBIDDEN)
         if is_secret and not doorkeeper.has_token(
             request.query.get("token"), request.headers.get("Authorization")

@@ -3,8 +3,6 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import click
-
 from engines.errors import ConfigError
 from engines.installing import install_extra
 from realtime import live
@@ -17,6 +15,7 @@ from realtime.serve.host import Host
 from realtime.serve.hub import Hub
 from realtime.serve.hub_sink import HubSink
 from realtime.serve.options import BROWSER, DEMO, MICROPHONE, ServeOptions
+from realtime.telling import tell
 
 if TYPE_CHECKING:
     from realtime.serve.server import Server
@@ -72,14 +71,13 @@ def run_server(config: LiveConfig, options: ServeOptions) -> None:
 
 
 def _print_address(server: "Server", listens_to: str) -> None:
-    click.echo(f"breath-live: {server.url} shows {listens_to}; Ctrl-C ends", err=True)
+    tell(f"breath-live: {server.url} shows {listens_to}; Ctrl-C ends")
     if server.url_by_number:
-        click.echo(f"breath-live: where that name is not known: {server.url_by_number}", err=True)
+        tell(f"breath-live: where that name is not known: {server.url_by_number}")
     if not server.is_for_this_machine_only:
-        click.echo(
+        tell(
             "breath-live: other machines can connect, with the token; nothing is encrypted, and browsers "
-            "lend their microphone only to https or to this machine itself",
-            err=True,
+            "lend their microphone only to https or to this machine itself"
         )
 
 

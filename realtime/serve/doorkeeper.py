@@ -13,8 +13,10 @@ from engines.errors import ConfigError
 
 _TOKEN_FORM = re.compile(r"[A-Za-z0-9._~-]{8,256}")
 # Pages in the shell of an app have schemes of their own, and some of them no host.
+_HOST_LETTERS = r"[a-z0-9._~:\[\]-]"
 _ORIGIN_FORM = re.compile(
-    r"https?://[^/?#@\s]+|file://|(?!https?:|file:)[a-z][a-z0-9+.-]*://[^/?#@\s]*", re.IGNORECASE
+    rf"https?://{_HOST_LETTERS}{{1,255}}|file://|(?!https?:|file:)[a-z][a-z0-9+.-]{{0,31}}://{_HOST_LETTERS}{{0,255}}",
+    re.IGNORECASE,
 )
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _OTHER_SITES = ("cross-site", "same-site")
@@ -34,8 +36,8 @@ class Doorkeeper:
         token: has to be given where it is not empty.
         names: host names, in lower case, under which this server may be called.
         origins: in lower case, from which pages of other sites may call it.
-        proxies: in lower case, names among `names` that stand for this server alone: pages from there are its
-            own, whatever name the proxy calls it by.
+        proxies: in lower case, names among `names` under which a proxy with https serves this server alone:
+            pages from there are its own, whatever name the proxy calls it by.
     """
 
     token: str
@@ -80,7 +82,10 @@ class Doorkeeper:
             return False
         port = _DEFAULT_PORTS[scheme]
         place = place.removesuffix(port)
-        return place == host.lower().removesuffix(port) or place in self.proxies
+        if place == host.lower().removesuffix(port):
+            return True
+        # Who calls by the name of the proxy, and another port, does not come through it.
+        return scheme == "https" and place in self.proxies and _name_from_host(host) != place
 
     def is_allowed(self, origin: str | None) -> bool:
         """Whether pages of that other site may call, and read what they get."""

@@ -61,7 +61,8 @@ class ServeOptions:
     "allowed_hosts",
     metavar="NAME",
     multiple=True,
-    help="A further name of this server, such as that of a proxy; may be repeated.",
+    help="A further name of this server, such as that of a proxy, whose https pages are then taken for its "
+    "own; may be repeated.",
 )
 @click.option(
     "--allow-origin",

@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 _SEND_BUFFER_BYTES = 1 << 17
 _SHUTDOWN_S = 2.0
 _IDLE_S = 30.0
+# So many may be accepted before the gate has counted them.
+_BACKLOG = 16
 _JOIN_LIMIT_S = 10.0
 
 
@@ -137,7 +139,7 @@ class Server:
         assert runner.server is not None
         try:
             listening = await self._loop.create_server(
-                partial(gate.protocol, runner.server), sock=self._listener
+                partial(gate.protocol, runner.server), sock=self._listener, backlog=_BACKLOG
             )
             self._ready.set()
             await self._ending.wait()

@@ -14,6 +14,9 @@ const SHORTEST_SILENCE_MS = 1000;
 const LONGEST_ANSWER_MS = 10000;
 // The server says something every ten seconds at least.
 const LONGEST_QUIET_MS = 25000;
+// The server takes half a minute to see that a connection which vanished is gone, and its microphone with it.
+const MICROPHONE_PAUSE_MS = 5000;
+const MOST_MICROPHONE_TRIES = 8;
 
 const byId = (id) => document.getElementById(id);
 const panel = new Panel(byId);
@@ -26,6 +29,8 @@ let token = takeToken();
 let socket = null;
 let microphone = null;
 let isMicrophoneWanted = false;
+let nMicrophoneTries = 0;
+let nUnanswered = 0;
 let attempt = 0;
 let trying = 0;
 let quiet = 0;
@@ -52,6 +57,16 @@ function authorization() {
   return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
+async function ask(address, how) {
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), LONGEST_ANSWER_MS);
+  try {
+    return await fetch(address, { ...how, signal: limit.signal });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 // One attempt at a time: what an earlier one still brings is passed over.
 async function connect() {
   clearTimeout(trying);
@@ -59,8 +74,7 @@ async function connect() {
   if (socket) lose(socket);
   let answer;
   try {
-    const signal = AbortSignal.timeout(LONGEST_ANSWER_MS);
-    answer = await fetch("api/status", { headers: authorization(), signal });
+    answer = await ask("api/status", { headers: authorization() });
   } catch {
     if (own === attempt) again("the server does not answer");
     return;
@@ -83,6 +97,7 @@ async function connect() {
   let wasOpen = false;
   socket = opening;
   socket.binaryType = "arraybuffer";
+  expectMore(opening);
   socket.onopen = () => {
     wasOpen = true;
     expectMore(opening);
@@ -106,7 +121,8 @@ async function refusal(address) {
   try {
     const plain = new URL(address);
     plain.protocol = location.protocol;
-    const answer = await fetch(plain, { signal: AbortSignal.timeout(LONGEST_ANSWER_MS) });
+    // Unlike others to the page's own server, this one tells where the page is from, as a WebSocket does.
+    const answer = await ask(plain, { method: "POST" });
     const said = answer.status === 403 || answer.status === 503 ? (await answer.json()).error : "";
     return said || "a WebSocket does not get through; does a proxy lie in between?";
   } catch {
@@ -129,19 +145,17 @@ function lose(own) {
   socket = null;
   own.onopen = own.onmessage = own.onclose = null;
   own.close();
-  if (microphone) {
-    const isWanted = isMicrophoneWanted;
-    microphone.stop();
-    isMicrophoneWanted = isWanted;
-    speaker.alarm("Your microphone is not heard until the connection is back.");
-  }
+  const isWanted = isMicrophoneWanted;
+  microphone?.stop();
+  isMicrophoneWanted = isWanted;
   rest();
 }
 
 function again(reason) {
   const seconds = Math.round(pauseMs / 1000);
-  panel.connection("lost", `Not connected: ${reason}; trying again in ${seconds} s`);
-  if (pauseMs === FIRST_PAUSE_MS) speaker.alarm(`Not connected: ${reason}`);
+  const loss = isMicrophoneWanted ? `${reason}; your microphone is not heard meanwhile` : reason;
+  panel.connection("lost", `Not connected: ${loss}; trying again in ${seconds} s`);
+  if (pauseMs === FIRST_PAUSE_MS) speaker.alarm(`Not connected: ${loss}`);
   clearTimeout(trying);
   trying = setTimeout(connect, pauseMs);
   pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * pauseMs);
@@ -165,7 +179,8 @@ const takers = {
     charts.clear();
     charts.hopS = hello.settings.hop_s;
     byId("microphone").hidden = hello.source_kind !== "browser";
-    if (isMicrophoneWanted && !microphone && hello.source_kind === "browser") startMicrophone();
+    nMicrophoneTries = nUnanswered = 0;
+    if (hello.source_kind === "browser") openMicrophoneAgain();
     session = hello.session;
     panel.facts(session, hello);
     for (const past of hello.history) take(past, true);
@@ -231,12 +246,24 @@ const takers = {
     panel.dropped(dropped.total);
   },
   microphone(answer) {
+    if (answer.state !== "closed") nUnanswered -= 1;
+    if (answer.state === "open" && nMicrophoneTries > 0) {
+      nMicrophoneTries = 0;
+      speaker.say("Your microphone is heard again.");
+    }
+    // What the server says of the one before comes while the next one has not been answered.
+    if (answer.state === "open" || nUnanswered > 0) return;
+    if (answer.state === "refused" && nMicrophoneTries > 0 && nMicrophoneTries < MOST_MICROPHONE_TRIES) {
+      microphone?.stop();
+      isMicrophoneWanted = true;
+      setTimeout(openMicrophoneAgain, MICROPHONE_PAUSE_MS);
+      return;
+    }
     if (answer.state === "refused") {
       panel.note(`Your microphone was refused: ${answer.reason}`);
       speaker.alarm(`Your microphone was refused: ${answer.reason}`);
     }
-    // What the server says of the one before comes while the next one is still being opened.
-    if (answer.state !== "open" && microphone?.isOpen) stopMicrophone();
+    if (microphone?.isOpen) stopMicrophone();
   },
   end(end) {
     hasEnded = true;
@@ -299,11 +326,19 @@ function stopMicrophone() {
   microphone.stop();
 }
 
+// After a lost connection, if it was open before.
+function openMicrophoneAgain() {
+  if (!isMicrophoneWanted || microphone || socket?.readyState !== WebSocket.OPEN) return;
+  nMicrophoneTries += 1;
+  startMicrophone();
+}
+
 async function startMicrophone() {
   if (socket?.readyState !== WebSocket.OPEN) return;
   const own = new Microphone(socket, () => {
     if (own !== microphone) return;
     microphone = null;
+    isMicrophoneWanted = false;
     showMicrophone("Use my microphone", false);
   });
   microphone = own;
@@ -311,6 +346,7 @@ async function startMicrophone() {
   showMicrophone("Stop my microphone", true);
   try {
     await own.start();
+    if (own.isOpen) nUnanswered += 1;
   } catch (error) {
     isMicrophoneWanted = false;
     own.stop();

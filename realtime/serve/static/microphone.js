@@ -55,7 +55,8 @@ export class Microphone {
     this.send({ type: "microphone_open", rate_hz: this.context.sampleRate, format: "float32" });
     this.isOpen = true;
     this.stayAwake();
-    document.addEventListener("visibilitychange", () => this.stayAwake());
+    this.seen = () => this.stayAwake();
+    document.addEventListener("visibilitychange", this.seen);
     this.stream.getAudioTracks()[0].addEventListener("ended", () => this.stop());
     this.context.addEventListener("statechange", () => this.follow());
   }
@@ -86,10 +87,8 @@ export class Microphone {
 
   pass(samples) {
     if (!this.isOpen) return;
-    if (this.socket.readyState !== WebSocket.OPEN) {
-      this.stop();
-      return;
-    }
+    // The page stops it when it knows that the connection is lost.
+    if (this.socket.readyState !== WebSocket.OPEN) return;
     if (this.socket.bufferedAmount > MOST_WAITING_BYTES) {
       this.nLost += samples.length;
       return;
@@ -112,6 +111,7 @@ export class Microphone {
 
   release() {
     this.lock?.release();
+    if (this.seen) document.removeEventListener("visibilitychange", this.seen);
     for (const track of this.stream?.getTracks() ?? []) track.stop();
     if (this.context && this.context.state !== "closed") this.context.close();
   }

@@ -434,9 +434,10 @@ def test_a_manifest_is_readable_json_that_says_everything(folder):
 )
 def test_a_pack_that_could_not_be_loaded_again_replaces_none(folder, change, words):
     before = content_of(folder)
-    with pytest.raises(PackError, match=words):
+    with pytest.raises(PackError, match=f"^{folder}.*{words}"):
         save_pack(folder, msgspec.structs.replace(MANIFEST, **change), FILES)
     assert content_of(folder) == before
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_a_figure_that_is_no_number_is_an_error_of_output(folder):

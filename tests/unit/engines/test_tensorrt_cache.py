@@ -234,6 +234,7 @@ def test_a_publishing_that_fails_at_the_end_says_so_and_the_next_one_mends_it(tm
     monkeypatch.setattr(Path, "rename", broken)
     with pytest.raises(OutputError, match="No space left"):
         stored(tmp_path)
+    assert len(list_engines(tmp_path)) == 1, "the one that was there is there"
     monkeypatch.undo()
     stored(tmp_path)
     assert read_plans(find(tmp_path), wanted=KEY, pack_path=PACK) == PLANS

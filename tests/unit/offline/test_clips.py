@@ -233,7 +233,7 @@ def test_what_cannot_be_read_names_the_file(tmp_path):
     with pytest.raises(AudioFileError, match=r"empty\.wav holds no samples"):
         read_clip(tmp_path / "empty.wav")
     soundfile.write(tmp_path / "nan.wav", np.full(100, np.nan), 16_000, subtype="FLOAT")
-    with pytest.raises(AudioFileError, match=r"nan\.wav holds samples that are not numbers: sample 0"):
+    with pytest.raises(AudioFileError, match=r"nan\.wav holds samples that are no sound: sample 0 is nan"):
         read_clip(tmp_path / "nan.wav")
 
 

@@ -334,3 +334,7 @@ def test_an_exhalation_that_comes_after_one_that_was_taken_back_counts_from_its_
     assert (breath.exhale_onset_sample, breath.inhale_pause_s, breath.exhale_s) == (at(7.9), 1.9, 1.1)
     (breath,) = rows((IN, 5), (NONE, 6), (OUT, 7), (NONE, 7), (OUT, 8.5), (NONE, 9), (IN, 10))
     assert (breath.exhale_onset_sample, breath.inhale_pause_s, breath.exhale_s) == (at(8.5), 2.5, 0.5)
+
+
+def test_exhalations_that_are_all_taken_back_give_no_row():
+    assert rows((IN, 5), (NONE, 6), (OUT, 7), (NONE, 7), (OUT, 7.9), (NONE, 7.9), (IN, 10)) == ()

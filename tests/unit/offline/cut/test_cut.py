@@ -19,7 +19,7 @@ from engines.spec import NARROWBAND
 from offline.cli import main
 from offline.clips import ClipSet, read_clip
 from offline.compose.material import Material
-from offline.cut.cut import SHORTEST_SAMPLES, cut
+from offline.cut.clip_set import SHORTEST_SAMPLES, cut
 from offline.cut.labels_beside import labels_beside
 from offline.cut.recordings import find_recordings
 from offline.precompute import precompute
@@ -410,7 +410,7 @@ def test_a_damaged_recording_is_cut_as_far_as_it_goes_and_that_is_said(tmp_path)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from offline.cut.cut import cut
+from offline.cut.clip_set import cut
 from offline.cut.recordings import find_recordings
 
 def kill(n_done, n_all):

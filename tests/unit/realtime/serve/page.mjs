@@ -2,6 +2,7 @@
 // node page.mjs FOLDER-OF-THE-PAGE OPTIONS, with the steps as JSON on standard input: a message,
 // {"wait_ms": N}, {"press": ID}, {"submit": ID}, {"close": true}. Options, in JSON: `speed`, of the page's
 // clock; `refusal`, of the WebSocket; `is_storage_blocked`; `is_wiring_broken`, of the microphone.
+// {"unplug": true} ends the sound of the microphone, {"settle": true} opens the newest socket.
 
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
@@ -38,7 +39,9 @@ class PretendedSocket {
   send(content) { sent.push(typeof content === "string" ? JSON.parse(content).type : "sound"); }
 }
 // A microphone whose owner takes a tenth of a second to permit it.
-const track = { isStopped: false, stop() { this.isStopped = true; }, addEventListener() {} };
+const track = {
+  isStopped: false, stop() { this.isStopped = true; }, addEventListener(name, take) { this[`on${name}`] = take; },
+};
 class PretendedContext {
   sampleRate = 48000;
   state = "running";
@@ -55,7 +58,7 @@ const stream = { getTracks: () => [track], getAudioTracks: () => [track] };
 const mediaDevices = { getUserMedia: () => later(100).then(() => stream) };
 const browser = {
   document: {
-    getElementById: byId, createElement: made, addEventListener() {}, documentElement: made(), body: made(),
+    getElementById: byId, createElement: made, addEventListener() {}, removeEventListener() {}, documentElement: made(), body: made(),
     visibilityState: "visible",
   },
   location: new URL("http://127.0.0.1:1/"),
@@ -72,9 +75,11 @@ const browser = {
   navigator: { mediaDevices },
   AudioContext: PretendedContext,
   AudioWorkletNode: class { port = {}; },
-  fetch: async (address) => {
+  fetch: async (address, how) => {
     const isOfSocket = options.refusal && new URL(address, "http://127.0.0.1:1/").pathname === "/ws";
     if (!isOfSocket) return { ok: true, status: 200 };
+    // To a plain request for it the page of the server itself tells no origin, and is told something else.
+    if (how.method !== "POST") return { ok: false, status: 400, json: async () => ({}) };
     return { ok: false, status: 403, json: async () => ({ error: options.refusal }) };
   },
 };
@@ -94,6 +99,7 @@ while (!socket) await later(1);
 for (const step of JSON.parse(readFileSync(0, "utf-8"))) {
   if (step.wait_ms) await later(step.wait_ms);
   else if (step.press) byId(step.press).onclick();
+  else if (step.unplug) track.onended();
   else if (step.submit) byId(step.submit).onsubmit({ preventDefault() {} });
   else if (step.close) socket.onclose?.({ reason: "" });
   else socket.onmessage({ data: JSON.stringify(step) });

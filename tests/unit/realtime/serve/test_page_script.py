@@ -170,9 +170,52 @@ def test_a_microphone_goes_on_when_the_connection_is_back(page):
 
 def test_what_the_server_says_of_the_microphone_before_does_not_stop_the_next(page):
     closed = {"event": "microphone", "state": "closed", "reason": ""}
-    steps = [hello(), MICROPHONE, {"wait_ms": 300}, MICROPHONE, MICROPHONE, closed, {"wait_ms": 300}]
-    last = shown_after(page, *steps)[-1]
+    opened = closed | {"state": "open"}
+    late = [
+        hello(),
+        MICROPHONE,
+        {"wait_ms": 300},
+        MICROPHONE,
+        MICROPHONE,
+        {"wait_ms": 300},
+        opened,
+        closed,
+        opened,
+    ]
+    last = shown_after(page, *late, {"wait_ms": 300})[-1]
     assert last["sent"] == ["microphone_open", "microphone_close", "microphone_open"]
+    ended = shown_after(page, *late, closed)[-1]
+    assert ended["sent"][3:] == ["microphone_close"]
+
+
+def test_a_microphone_that_the_server_still_thinks_open_is_asked_for_again(page):
+    browser = hello() | {"source_kind": "browser"}
+    said = {"event": "microphone", "reason": "the microphone of another browser is open"}
+    opened, refused = said | {"state": "open"}, said | {"state": "refused"}
+    first = [browser, MICROPHONE, {"wait_ms": 200}, opened, {"close": True}, {"wait_ms": 400}]
+    again = [browser, {"wait_ms": 200}, refused, {"wait_ms": 1500}, refused, {"wait_ms": 1500}, opened]
+    last = shown_after(page, *first, *again, speed=5)[-1]
+    assert last["sent"] == ["microphone_open"] * 2 + ["microphone_close", "microphone_open"] * 2
+    # Who asks for it and is refused is told, and asks themselves.
+    steps = [browser, MICROPHONE, {"wait_ms": 200}, refused, {"wait_ms": 1500}]
+    assert shown_after(page, *steps, speed=5)[-1]["sent"] == ["microphone_open", "microphone_close"]
+
+
+def test_a_microphone_that_was_unplugged_does_not_open_by_itself_later(page):
+    browser = hello() | {"source_kind": "browser"}
+    steps = [browser, MICROPHONE, {"wait_ms": 200}, {"unplug": True}, {"close": True}, {"wait_ms": 1300}]
+    last = shown_after(page, *steps, browser, {"wait_ms": 300})[-1]
+    assert last["sent"] == ["microphone_open", "microphone_close"]
+
+
+def test_that_the_microphone_is_not_heard_is_said_with_the_loss(page):
+    browser = hello() | {"source_kind": "browser"}
+    lost = shown_after(page, browser, MICROPHONE, {"wait_ms": 200}, {"close": True})[-1]
+    assert "your microphone is not heard meanwhile" in lost["connection"]
+
+
+def test_a_connection_that_is_never_opened_is_given_up(page):
+    assert "fallen silent" in shown_after(page, {"wait_ms": 1500}, speed=20)[-1]["connection"]
 
 
 def test_a_microphone_that_cannot_be_wired_is_given_back(page):

@@ -431,6 +431,7 @@ def test_connections_that_say_nothing_are_closed_and_those_that_ask_are_not(monk
 
 def test_connections_beyond_the_most_are_closed_at_once(serving, monkeypatch):
     monkeypatch.setattr(gate, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(gate, "FIRST_REQUEST_S", 1000.0)
 
     async def visit(client):
         held = [await asyncio.open_connection("127.0.0.1", serving.server.port) for _ in range(3)]
@@ -518,3 +519,15 @@ def test_who_set_the_server_up_is_told_once_why_a_page_does_not_get_in(serving, 
     assert [record.getMessage() for record in caplog.records] == [
         "a request was refused: requests of pages of other sites are refused"
     ]
+
+
+def test_what_is_told_of_a_refusal_cannot_command_the_terminal(serving, caplog):
+    async def visit(client):
+        for origin in ("http://evil\x9b31m", "http://\u202eevil", "http://" + "x" * 7000):
+            async with client.get(f"{serving.base}/api/status", headers={"Origin": origin}) as answer:
+                assert answer.status == 403
+
+    serving.run(visit)
+    texts = [record.getMessage() for record in caplog.records]
+    assert texts
+    assert all(text.isprintable() and len(text) < 400 for text in texts)

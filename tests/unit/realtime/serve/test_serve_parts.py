@@ -462,13 +462,17 @@ def test_marks_that_come_too_fast_are_passed_over():
         ("127.0.0.1:8807", "https://breath.example"),  # nginx as it is installed
         ("breath.example:443", "https://breath.example"),
         ("breath.example:80", "http://breath.example"),
+        ("breath.example:8443", "https://breath.example:8443"),
         ("breath.example", "https://breath.example:443"),
     ],
 )
 def test_behind_a_proxy_the_page_is_the_servers_own(host, origin):
     keeper = doorkeeper_for("127.0.0.1", None, ["breath.example"])
     assert keeper.why_host_is_foreign(host, origin) == ""
-    assert keeper.why_host_is_foreign(host, "https://breath.example:8443") != ""
+    assert keeper.why_host_is_foreign(host, "https://breath.example:9443") != ""
+    # Another service on that machine, and what is not encrypted on the way, is not the proxy.
+    assert keeper.why_host_is_foreign("breath.example:8765", "https://breath.example") != ""
+    assert keeper.why_host_is_foreign("127.0.0.1:8765", "http://breath.example") != ""
     assert keeper.why_host_is_foreign("localhost:8765", "http://localhost:5173") != ""
 
 
