@@ -9,13 +9,11 @@ An engine runs only with the weights, the version and the GPU that it was built 
 key, and again in the manifest: a folder that was renamed or copied from elsewhere is still found out.
 """
 
-import contextlib
 import hashlib
 import json
 import os
 import re
 import shlex
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ import msgspec
 
 from engines.errors import ConfigError, EngineMismatchError, EngineMissingError, OutputError
 from engines.paths import path_from_text, user_folder
+from engines.whole import replace_folder
 
 # 2: the features are among the plans.
 SCHEMA_VERSION = 2
@@ -153,7 +152,7 @@ def list_engines(root: Path) -> list[CachedEngine]:
     found: list[tuple[float, CachedEngine]] = []
     for path in root.glob(f"*/{MANIFEST_NAME}"):
         if path.parent.name.startswith("."):
-            continue  # on its way in or out, see `publish`
+            continue  # on its way in or out, see `replace_folder`
         try:
             manifest = msgspec.json.decode(path.read_bytes(), type=EngineManifest)
             found.append((path.stat().st_mtime, CachedEngine(path.parent, manifest)))
@@ -245,25 +244,11 @@ def publish(root: Path, manifest: EngineManifest, plans: Mapping[str, bytes]) ->
         OutputError: nothing can be written there.
     """
     place = root / manifest.key.name
-    partial, previous = (root / f".{manifest.key.name}.{state}" for state in ("partial", "previous"))
+    text = json.dumps(msgspec.to_builtins(manifest), indent=2, allow_nan=False) + "\n"
+    files = {f"{stage}.engine": plan for stage, plan in plans.items()} | {MANIFEST_NAME: text.encode()}
     try:
-        for leftover in (partial, previous):
-            shutil.rmtree(leftover, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for stage, plan in plans.items():
-            (partial / f"{stage}.engine").write_bytes(plan)
-        text = json.dumps(msgspec.to_builtins(manifest), indent=2, allow_nan=False)
-        (partial / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
-        # A reader in between finds no engine, and never half of one.
-        if place.exists():
-            place.rename(previous)
-        partial.rename(place)
-        shutil.rmtree(previous, ignore_errors=True)
+        replace_folder(place, files)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if previous.exists() and not place.exists():
-            with contextlib.suppress(OSError):
-                previous.rename(place)
         raise OutputError(f"the engine cannot be written to {place}: {error.strerror or error}") from error
     return CachedEngine(place, manifest)
 
@@ -272,22 +257,6 @@ def timing_cache_path(root: Path, key: EngineKey) -> Path:
     """Where the measurements of TensorRT's builder are kept, for one version and GPU."""
     plain_gpu = re.sub(r"[^A-Za-z0-9]+", "-", key.gpu).strip("-")
     return root / f"{key.flavour}-{key.version}-{plain_gpu}.timing"
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file in one step: who reads it meanwhile sees the old one or the new one.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _differences(manifest: EngineManifest, wanted: Mapping[str, Any]) -> list[str]:

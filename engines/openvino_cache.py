@@ -14,9 +14,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.engine_cache import write_whole
 from engines.errors import OutputError
 from engines.paths import user_folder
+from engines.whole import write_whole
 
 # A pack takes about 17 MB.
 MAX_FOLDERS = 8

@@ -5,7 +5,6 @@ import json
 import math
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -20,6 +19,7 @@ from engines.installing import REINSTALL
 from engines.manifest import N_STATES, OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, Emission, Manifest
 from engines.paths import is_there, path_from_text
 from engines.spec import FeatureSpec
+from engines.whole import replace_folder
 
 SHIPPED_PACKS: dict[str, Path] = {
     name: Path(__file__).parent / "packs" / name for name in ("default", "clips")
@@ -130,10 +130,7 @@ def check_tensors(path: Path, stage: str, inputs: Sequence[str], outputs: Sequen
 
 
 def save_pack(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Pack:
-    """Write a pack as a whole: it is written beside the folder, and put in its place when it is complete.
-
-    Whatever stops it before that leaves the old pack as it was; between the two renames at the end the old
-    pack lies in `.<name>.previous`, from where the next call brings it back.
+    """Write a pack as a whole; whatever goes wrong, the old one stays as it was.
 
     Args:
         folder: where; what is there is replaced only if it is a pack or empty.
@@ -146,37 +143,22 @@ def save_pack(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> P
         PackError: the pack could not be loaded again; what was there stays.
     """
     place = folder.resolve()
-    partial, previous = (place.with_name(f".{place.name}.{state}") for state in ("partial", "previous"))
     check_destination(place)
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     complete = msgspec.structs.replace(manifest, schema_version=SCHEMA_VERSION, files=hashes)
     try:
-        text = json.dumps(msgspec.to_builtins(complete), indent=2, allow_nan=False)
+        text = json.dumps(msgspec.to_builtins(complete), indent=2, allow_nan=False) + "\n"
     except ValueError as error:
         raise OutputError(f"the manifest of {folder} cannot be written as JSON: {error}") from error
-    try:
-        if previous.exists() and not place.exists():
-            previous.rename(place)
-        for leftover in (partial, previous):
-            shutil.rmtree(leftover, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for name, content in files.items():
-            (partial / name).write_bytes(content)
-        (partial / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+
+    def see_that_it_loads(partial: Path) -> None:
         try:
             load_pack(partial)
         except PackError as error:
-            shutil.rmtree(partial, ignore_errors=True)
             raise PackError(str(error).replace(str(partial), str(folder))) from error
-        if place.exists():
-            place.rename(previous)
-        try:
-            partial.rename(place)
-        except OSError:
-            if previous.exists():
-                previous.rename(place)
-            raise
-        shutil.rmtree(previous, ignore_errors=True)
+
+    try:
+        replace_folder(place, {**files, MANIFEST_NAME: text.encode()}, see_that_it_loads)
     except OSError as error:
         raise OutputError(f"the pack could not be written to {folder}: {error.strerror or error}") from error
     return load_pack(folder)

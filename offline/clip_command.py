@@ -1,18 +1,16 @@
 """`breath-offline evaluate --data`: from the flags to the figures."""
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
 
 from engines.pack import Pack
+from offline.cli_options import progress_bar
 from offline.clips import ClipSet
 from offline.evaluate import Evaluation
 from offline.evaluate import evaluate as evaluate_clips
 from offline.evaluation_output import hand_out, warn
-from offline.predict import Progress
 from realtime.engine import open_engine
 
 
@@ -26,7 +24,6 @@ def run(
     report: Path | None,
     n_draws: int,
     seed: int,
-    progress: Callable[[str], AbstractContextManager[Progress]],
 ) -> None:
     """Score a pack on labelled clips, print the figures, and write what was asked for.
 
@@ -36,7 +33,7 @@ def run(
     opened, choice = open_engine(pack, engine)
     with opened:
         click.echo(f"engine {choice.name}: {choice.reason}", err=True)
-        with progress("clips") as tell:
+        with progress_bar("clips") as tell:
             result = evaluate_clips(
                 pack, clips, part, engine=opened, n_draws=n_draws, seed=seed, progress=tell
             )

@@ -11,7 +11,6 @@ from offline.cli_options import (
     engine_option,
     need_workshop,
     pack_for_clips,
-    progress_bar,
     read_clips,
     seed_option,
     skip_bad_option,
@@ -96,11 +95,9 @@ def evaluate(
         from offline import clip_command
 
         clips = read_clips(data, skip_bad)
-        clip_command.run(clips, loaded, part=part, report=report, progress=progress_bar, **shared)
+        clip_command.run(clips, loaded, part=part, report=report, **shared)
     elif streams is not None:
         from offline.streams import command as stream_command
 
         settings, further_s = stream_command.settings_from_flags(hop, lookahead, config)
-        stream_command.run(
-            streams, loaded, settings, further_s, jobs=jobs, report=report, progress=progress_bar, **shared
-        )
+        stream_command.run(streams, loaded, settings, further_s, jobs=jobs, report=report, **shared)

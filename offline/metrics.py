@@ -1,6 +1,6 @@
 """Scores of P(exhale) against labels, and how far they can be trusted."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -15,7 +15,6 @@ from realtime.metrics import calibration_error, confidence_bins
 _ROUNDING = 1e-6
 
 Interval = tuple[float, float]
-Metric = Callable[[NDArray[np.int64], NDArray[np.float64]], float]
 
 
 @dataclass(frozen=True)
@@ -114,31 +113,22 @@ def expected_calibration_error(labels: ArrayLike, prob_exhale: ArrayLike) -> flo
     return float(calibration_error(confidence_bins(confidence, is_right)))
 
 
-def bootstrap_over_days(
-    labels: ArrayLike, prob_exhale: ArrayLike, days: ArrayLike, metric: Metric, n: int = 1000, seed: int = 0
-) -> Interval:
-    """The 95 % percentile interval of a metric when whole days are drawn again, with replacement.
+def bootstrap_scores(
+    labels: ArrayLike, prob_exhale: ArrayLike, days: ArrayLike, n: int = 1000, seed: int = 0
+) -> dict[str, Interval]:
+    """The 95 % percentile interval of every score of `BinaryMetrics` when days are drawn again.
 
-    Clips of a day resemble each other: drawing single clips would make the interval too narrow. Draws in
-    which the metric does not exist (NaN) are left out; (NaN, NaN) where there is only one day.
+    Whole days, with replacement: clips of a day resemble each other, and drawing single clips would make the
+    interval too narrow. Draws in which a score does not exist (NaN) are left out; (NaN, NaN) where there is
+    only one day.
 
     Args:
         labels: (N,), 1 = exhale, 0 = inhale.
         prob_exhale: (N,), 0-1.
         days: (N,), the day of each clip.
-        metric: scores labels and probabilities.
         n: number of draws.
         seed: another seed, other draws.
     """
-    truth, probs = _checked(labels, prob_exhale)
-    draws = [metric(truth[rows], probs[rows]) for rows in _draws(days, n, seed)]
-    return interval_95(np.array(draws))
-
-
-def bootstrap_scores(
-    labels: ArrayLike, prob_exhale: ArrayLike, days: ArrayLike, n: int = 1000, seed: int = 0
-) -> dict[str, Interval]:
-    """`bootstrap_over_days` of every score of `BinaryMetrics`, on the same draws."""
     truth, probs = _checked(labels, prob_exhale)
     drawn = [binary_metrics(truth[rows], probs[rows]) for rows in _draws(days, n, seed)]
     return {name: interval_95(np.array([getattr(one, name) for one in drawn])) for name in SCORE_NAMES}

@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engines.errors import LabelsError
 from engines.manifest import SplitDays
@@ -25,14 +25,12 @@ class Split:
         train: the networks learn from these.
         validation: early stopping, the ensemble's weights and the temperature come from these.
         test: nothing was fitted to these.
-        seed: what the split was drawn with.
         fractions: wanted share of the clips, in the order of `PARTS`.
     """
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
-    seed: int
     fractions: tuple[float, float, float]
 
     def __post_init__(self) -> None:
@@ -44,30 +42,6 @@ class Split:
     def days_of(self, part: str) -> tuple[str, ...]:
         """The days of one of `PARTS`."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[part]
-
-    def part_of(self, day: str) -> str | None:
-        """The part a day belongs to; None for a day the split does not know."""
-        return next((part for part in PARTS if day in self.days_of(part)), None)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain lists and numbers, for a manifest."""
-        days = {part: list(self.days_of(part)) for part in PARTS}
-        return {"seed": self.seed, "fractions": list(self.fractions), **days}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "Split":
-        """The inverse of `to_json`.
-
-        Raises:
-            LabelsError: something is missing or of the wrong kind.
-        """
-        try:
-            train, validation, test = (tuple(str(day) for day in content[part]) for part in PARTS)
-            first, second, third = (float(fraction) for fraction in content["fractions"])
-            seed = int(content["seed"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise LabelsError(f"not a split by day: {error!r}; train the pack again") from error
-        return cls(train, validation, test, seed, (first, second, third))
 
 
 def split_by_day(
@@ -103,7 +77,7 @@ def split_by_day(
     parts = _deal(counts, {part: shares[part] for part in wanted}, seed)
     _give_both_classes(parts, counts)
     days = {part: tuple(sorted(parts.get(part, ()))) for part in PARTS}
-    return Split(days["train"], days["validation"], days["test"], seed, fractions)
+    return Split(days["train"], days["validation"], days["test"], fractions)
 
 
 def with_known_days(split: Split, known: SplitDays, clips: Iterable["Clip"]) -> Split:
@@ -130,7 +104,7 @@ def with_known_days(split: Split, known: SplitDays, clips: Iterable["Clip"]) -> 
                 f"phases for {part}; add clips of other days, or begin without --from"
             )
     train, validation, test = (tuple(sorted(days[part])) for part in PARTS)
-    return Split(train, validation, test, split.seed, split.fractions)
+    return Split(train, validation, test, split.fractions)
 
 
 def with_smaller_validation(split: Split, clips: Iterable["Clip"], share: float) -> Split:
@@ -174,7 +148,7 @@ def with_smaller_validation(split: Split, clips: Iterable["Clip"], share: float)
         tuple(sorted(set(split.validation) - given)),
         split.test,
     )
-    return Split(*days, split.seed, (train + validation - share, share, test))
+    return Split(*days, (train + validation - share, share, test))
 
 
 def _deal(counts: Mapping[str, Counter[int]], shares: Mapping[str, float], seed: int) -> dict[str, set[str]]:

@@ -8,12 +8,12 @@ from types import TracebackType
 from typing import Protocol, Self, TextIO
 
 from realtime.controls import Controls
+from realtime.facts import Facts
 from realtime.keys import Keys
 from realtime.sinks.base import Sink
 from realtime.sinks.lines import LinesSink
 from realtime.sinks.output import STANDARD_OUTPUT, LineOutput
 from realtime.sinks.terminal import Screen, TerminalSink
-from realtime.sinks.terminal_view import Facts
 from realtime.sinks.text import printable
 from realtime.suspension import Suspension
 from realtime.telling import tell

@@ -1,4 +1,4 @@
-"""Sample index <-> seconds: the only place that converts.
+"""Sample index <-> seconds, at the rate of the live path.
 
 Time is an integer sample index everywhere inside; seconds exist at the edge, for people and files.
 """
@@ -6,9 +6,9 @@ Time is an integer sample index everywhere inside; seconds exist at the edge, fo
 from engines.contract import RATE_HZ
 
 
-def seconds_from_samples(samples: int, rate_hz: int = RATE_HZ) -> float:
-    """Seconds that `samples` last at `rate_hz`, rounded to the microsecond so that files stay readable."""
-    return round(samples / rate_hz, 6)
+def seconds_from_samples(samples: int) -> float:
+    """Seconds that `samples` last at 16 kHz, rounded to the microsecond so that files stay readable."""
+    return round(samples / RATE_HZ, 6)
 
 
 def live_sample_from_source(sample: int, rate_hz: int) -> int:
@@ -16,6 +16,6 @@ def live_sample_from_source(sample: int, rate_hz: int) -> int:
     return (2 * sample * RATE_HZ + rate_hz) // (2 * rate_hz)
 
 
-def samples_from_seconds(seconds: float, rate_hz: int = RATE_HZ) -> int:
-    """The whole number of samples nearest to `seconds` at `rate_hz`."""
-    return round(seconds * rate_hz)
+def samples_from_seconds(seconds: float) -> int:
+    """The whole number of samples at 16 kHz nearest to `seconds`."""
+    return round(seconds * RATE_HZ)

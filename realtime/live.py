@@ -13,6 +13,7 @@ from realtime.audience import open_audience
 from realtime.clock import samples_from_seconds
 from realtime.config import LiveConfig
 from realtime.engine import open_engine
+from realtime.facts import Facts
 from realtime.onlooker import Onlooker
 from realtime.outlets import Outlets, check_recording_stays_apart
 from realtime.pipeline import Pipeline
@@ -20,7 +21,6 @@ from realtime.resample import check_rate
 from realtime.session import Session
 from realtime.sinks.base import tap_from_sinks
 from realtime.sinks.beginning import Beginning
-from realtime.sinks.terminal_view import Facts
 from realtime.sound.channels import check_channel, meant_channel
 from realtime.sound.sources import AudioSource
 from realtime.summary import Summary, text_from_summary

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from realtime.controls import Controls
+from realtime.facts import Facts
 from realtime.sinks.base import Sink
 from realtime.sinks.beginning import Beginning
-from realtime.sinks.terminal_view import Facts
 
 
 def _no_sinks(facts: Facts, beginning: Beginning | None) -> Sequence[Sink]:

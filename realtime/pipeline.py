@@ -219,15 +219,15 @@ class Pipeline:
         newest = window.samples[-self._hop_samples :]
         logits = tuple(inference.logits[0].tolist())
         return Step(
-            frame,
-            shown.event,
-            newest,
-            latency_s,
-            stages_s,
-            rows,
-            captured_s,
-            decided_at,
-            observation,
-            logits,
-            gap,
+            frame=frame,
+            event=shown.event,
+            newest=newest,
+            latency_s=latency_s,
+            stages_s=stages_s,
+            breaths=rows,
+            captured_s=captured_s,
+            decided_s=decided_at,
+            observation=observation,
+            logits=logits,
+            gap=gap,
         )

@@ -136,23 +136,20 @@ def json_from_message(message: AnyMessage, file: str | None = None, session: int
     return json.dumps(content, separators=(",", ":"), allow_nan=False)
 
 
-def message_from_event(event: PhaseEvent | Report, file: str | None = None) -> AnyMessage:
+def message_from_event(event: PhaseEvent | Report) -> AnyMessage:
     """The message that tells of `event`."""
-    name = UNSET if file is None else file
     match event:
         case PhaseEvent():
             return PhaseMessage(
-                file=name,
                 phase=event.phase,
                 onset_s=seconds_from_samples(event.onset_sample),
                 reported_s=seconds_from_samples(event.reported_sample),
                 confidence=round(event.confidence, 4),
             )
         case Breath():
-            return _from_breath(event, name)
+            return _from_breath(event)
         case Apnoea():
             return ApnoeaMessage(
-                file=name,
                 state=_state(event.is_beginning),
                 onset_s=seconds_from_samples(event.onset_sample),
                 time_s=seconds_from_samples(event.sample),
@@ -160,7 +157,6 @@ def message_from_event(event: PhaseEvent | Report, file: str | None = None) -> A
             )
         case Health():
             return HealthMessage(
-                file=name,
                 condition=event.condition,
                 state=_state(event.is_beginning),
                 time_s=seconds_from_samples(event.sample),
@@ -169,18 +165,16 @@ def message_from_event(event: PhaseEvent | Report, file: str | None = None) -> A
             )
         case Gap():
             return GapMessage(
-                file=name,
                 from_s=seconds_from_samples(event.from_sample),
                 to_s=seconds_from_samples(event.to_sample),
                 reason=event.reason,
             )
         case Mark():
-            return MarkMessage(file=name, number=event.number, time_s=seconds_from_samples(event.sample))
+            return MarkMessage(number=event.number, time_s=seconds_from_samples(event.sample))
 
 
-def _from_breath(breath: Breath, name: str | UnsetType) -> BreathMessage:
+def _from_breath(breath: Breath) -> BreathMessage:
     return BreathMessage(
-        file=name,
         number=breath.number,
         inhale_onset_s=seconds_from_samples(breath.inhale_onset_sample),
         exhale_onset_s=seconds_from_samples(breath.exhale_onset_sample),

@@ -19,7 +19,6 @@ from engines.engine_cache import (
     publish,
     read_plans,
     timing_cache_path,
-    write_whole,
 )
 from engines.errors import (
     BackendUnavailableError,
@@ -32,6 +31,7 @@ from engines.file_lock import file_lock
 from engines.gpu import Gpu, usable_gpu
 from engines.pack import FEATURES, Pack
 from engines.tensorrt_api import TensorRtApi, load_api
+from engines.whole import write_whole
 from offline.graphs.build_cpu import export_command
 from offline.graphs.half import half_graph
 from offline.graphs.parity import Parity, compare

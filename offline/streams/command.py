@@ -1,15 +1,14 @@
 """`breath-offline evaluate --streams`: from the flags to the figures."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from engines.pack import Pack
+from offline.cli_options import progress_bar
 from offline.evaluation_output import hand_out, warn
-from offline.predict import Progress
 from offline.streams.breath_agreement import QUANTITIES
 from offline.streams.evaluate import evaluate_streams
 from offline.streams.files import find_streams, notes_from_streams, words_from_count
@@ -43,7 +42,6 @@ def run(
     report: Path | None,
     n_draws: int,
     seed: int,
-    progress: Callable[[str], AbstractContextManager[Progress]],
 ) -> None:
     """Replay the streams of a folder, print the figures, and write what was asked for.
 
@@ -54,7 +52,7 @@ def run(
     for note in notes_from_streams(streams):
         click.echo(note, err=True)
     notices: list[str] = []
-    with progress("streams") as tell:
+    with progress_bar("streams") as tell:
         result = evaluate_streams(
             pack,
             streams,

@@ -1,4 +1,4 @@
-"""Train one network on a feature store: the loop, its schedule, its checkpoints."""
+"""Train one network on its lessons: the loop, its schedule, its checkpoints."""
 
 import copy
 import json

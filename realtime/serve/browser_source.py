@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engines.closing import Closing
 from engines.errors import ConfigError, RateUnsupportedError
-from realtime.resample import Resampler
+from realtime.resample import check_rate
 from realtime.sound.sound_queue import SoundQueue
 from realtime.sound.sources import STALL_S, Block, finite_from_samples
 
@@ -48,7 +48,7 @@ class BrowserSource(Closing):
         if rate_hz != int(rate_hz):
             raise RateUnsupportedError(f"{name}: a rate of {rate_hz} Hz is not whole; send a whole number")
         # Its check is the one that the pipeline would fail by later.
-        Resampler(rate_hz)
+        check_rate(rate_hz, name)
         self.name = name
         self.rate_hz = int(rate_hz)
         self._format = sample_format

@@ -1,6 +1,7 @@
 """The sink that shows a session to the clients of a server."""
 
 from realtime.events import Health, Report
+from realtime.facts import Facts
 from realtime.intake import Heard
 from realtime.pipeline import Step
 from realtime.serve import bands
@@ -18,7 +19,6 @@ from realtime.serve.since_frame import SinceFrame
 from realtime.sinks.base import Sink, Status
 from realtime.sinks.beginning import Beginning
 from realtime.sinks.health_words import sentence_from_health
-from realtime.sinks.terminal_view import Facts
 
 
 class HubSink(Sink):

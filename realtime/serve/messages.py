@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from realtime.clock import seconds_from_samples
 from realtime.events import Health, PhaseEvent, Report
+from realtime.facts import Facts
 from realtime.pipeline import Step
 from realtime.serve import bands
 from realtime.sinks.base import Status
 from realtime.sinks.health_words import sentence_from_health
-from realtime.sinks.terminal_view import Facts
 from realtime.wire import StartMessage, json_from_event, json_from_message
 
 PROTOCOL = 1

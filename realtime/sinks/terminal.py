@@ -15,10 +15,11 @@ from engines.contract import RATE_HZ
 from realtime.clock import seconds_from_samples
 from realtime.controls import Controls
 from realtime.events import Apnoea, Breath, Health, Mark, Report
+from realtime.facts import Facts
 from realtime.health import FULL_SCALE
 from realtime.pipeline import Step
 from realtime.sinks.base import Sink, Status
-from realtime.sinks.terminal_view import Facts, View
+from realtime.sinks.terminal_view import View
 from realtime.sinks.text import clock_from_seconds, printable
 from realtime.sinks.trace import extended
 from realtime.stage_meters import Shown

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from engines.contract import RATE_HZ
 from realtime.events import Apnoea, Breath, Frame, Health, Phase
+from realtime.facts import Facts
 from realtime.pipeline import Step
 from realtime.sinks.base import Status
 from realtime.sinks.breath_table import TABLE_WIDTH, table_from_breaths
@@ -30,28 +31,6 @@ STYLES = {Phase.INHALE: "dodger_blue1", Phase.EXHALE: "dark_orange", Phase.NONE:
 _MOST_TRACE_ROWS = 40
 _MOST_WAVE_ROWS = 8
 _MOST_TABLE_LINES = 16
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What stays the same during a session.
-
-    Attributes:
-        source: what is listened to.
-        engine: name of the back end; `engine_reason`: why it was chosen.
-        pack: name of the model pack.
-        hop_samples: distance of two answers, samples at 16 kHz.
-        is_live: whether the sound comes as fast as time passes.
-        session: which of several this is, counted from 1; None: it is the only one, or a recording.
-    """
-
-    source: str
-    engine: str
-    engine_reason: str
-    pack: str
-    hop_samples: int
-    is_live: bool
-    session: int | None = None
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,11 @@ from engines.pack import load_pack
 from realtime.clock import samples_from_seconds
 from realtime.engine import open_engine
 from realtime.events import Phase
+from realtime.facts import Facts
 from realtime.pipeline import Pipeline, PipelineSettings
 from realtime.session import Session
 from realtime.sinks.base import Sink
 from realtime.sinks.terminal import Screen, TerminalSink
-from realtime.sinks.terminal_view import Facts
 from realtime.sound.demo import DemoSource
 
 PROJECT = Path(__file__).resolve().parents[2]

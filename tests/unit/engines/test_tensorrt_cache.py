@@ -23,10 +23,10 @@ from engines.engine_cache import (
     publish,
     read_plans,
     timing_cache_path,
-    write_whole,
 )
 from engines.errors import ConfigError, EngineMismatchError, EngineMissingError, OutputError
 from engines.file_lock import file_lock
+from engines.whole import write_whole
 
 PROJECT = Path(__file__).resolve().parents[3]
 KEY = EngineKey("a" * 64, "tensorrt", "11.4.0", "NVIDIA L4 (sm_89)", "fp16", BatchProfile(1, 1, 4))

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from offline.metrics import (
     SCORE_NAMES,
     binary_metrics,
-    bootstrap_over_days,
     bootstrap_scores,
     expected_calibration_error,
 )
@@ -91,32 +90,25 @@ def days_that_differ(n_days=12, per_day=30):
 
 def test_whole_days_are_drawn():
     labels, probs, days = days_that_differ()
-    low, high = bootstrap_over_days(labels, probs, days, accuracy, seed=1)
+    low, high = bootstrap_scores(labels, probs, days, seed=1)["accuracy"]
     assert low < accuracy(labels, probs) < high
     # Eight of twelve days are right: the spread of a binomial of 12, not of 360.
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(2 / 9 / 12), rel=0.15)
-    each_its_own = bootstrap_over_days(labels, probs, np.arange(len(labels)), accuracy, seed=1)
+    each_its_own = bootstrap_scores(labels, probs, np.arange(len(labels)), seed=1)["accuracy"]
     assert each_its_own[1] - each_its_own[0] < (high - low) / 3
 
 
 def test_a_seed_gives_the_same_interval_and_the_order_of_clips_does_not_matter():
     labels, probs, days = days_that_differ()
-    once = bootstrap_over_days(labels, probs, days, accuracy, n=200, seed=3)
-    assert bootstrap_over_days(labels, probs, days, accuracy, n=200, seed=3) == once
+    once = bootstrap_scores(labels, probs, days, n=200, seed=3)
+    assert tuple(once) == SCORE_NAMES
+    assert bootstrap_scores(labels, probs, days, n=200, seed=3) == once
     order = np.random.default_rng(0).permutation(len(labels))
-    assert bootstrap_over_days(labels[order], probs[order], days[order], accuracy, n=200, seed=3) == once
-
-
-def test_all_scores_have_the_interval_that_each_has_alone():
-    labels, probs, days = days_that_differ(n_days=5, per_day=10)
-    together = bootstrap_scores(labels, probs, days, n=50, seed=2)
-    assert tuple(together) == SCORE_NAMES
-    assert together["accuracy"] == pytest.approx(
-        bootstrap_over_days(labels, probs, days, accuracy, n=50, seed=2)
-    )
+    again = bootstrap_scores(labels[order], probs[order], days[order], n=200, seed=3)
+    assert all(again[name] == pytest.approx(once[name]) for name in SCORE_NAMES)
 
 
 def test_one_day_has_no_interval_and_draws_without_a_class_are_left_out():
-    assert all(np.isnan(bootstrap_over_days([0, 1], [0.1, 0.9], ["a", "a"], accuracy)))
+    assert all(np.isnan(bootstrap_scores([0, 1], [0.1, 0.9], ["a", "a"])["accuracy"]))
     intervals = bootstrap_scores([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], ["a", "a", "b", "b"], n=50)
     assert intervals["auc"] == (1.0, 1.0)

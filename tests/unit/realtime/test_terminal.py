@@ -13,6 +13,7 @@ from rich.console import Console
 from engines.latency import LatencySummary
 from realtime.controls import Controls
 from realtime.events import Apnoea, Breath, Condition, Frame, Health, Mark, Phase
+from realtime.facts import Facts
 from realtime.pipeline import Step
 from realtime.sinks import terminal
 from realtime.sinks.base import Status
@@ -20,7 +21,7 @@ from realtime.sinks.breath_table import ratio_text
 from realtime.sinks.glyphs import big_rows
 from realtime.sinks.meters import level_meter
 from realtime.sinks.terminal import REDRAWS_PER_S, Screen, TerminalSink
-from realtime.sinks.terminal_view import Facts, View, lines_from_view
+from realtime.sinks.terminal_view import View, lines_from_view
 from realtime.sinks.trace import Column, cells_from_trace, extended, wave_from_trace
 from realtime.stage_meters import StageSummary
 

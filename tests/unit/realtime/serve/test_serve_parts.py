@@ -13,6 +13,7 @@ from aiohttp import web
 from engines.errors import ConfigError, RateUnsupportedError
 from realtime.controls import Controls
 from realtime.events import Condition, Frame, Health, Mark, Phase, PhaseEvent
+from realtime.facts import Facts
 from realtime.intake import Heard
 from realtime.pipeline import Step
 from realtime.serve import bands
@@ -28,7 +29,6 @@ from realtime.serve.outbox import Outbox
 from realtime.serve.since_frame import SinceFrame
 from realtime.sinks.base import Status
 from realtime.sinks.beginning import Beginning
-from realtime.sinks.terminal_view import Facts
 from realtime.wire import StartMessage
 
 RATE = 16000
