@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from engines.contract import N_CHANNELS, N_FRAMES, N_ROWS, N_SCALARS, WINDOW_SAMPLES
 from engines.device_memory import DeviceArray
 from engines.errors import EngineError
-from engines.pack import FEATURES
+from engines.manifest import FEATURES
 
 Floats = NDArray[np.float32]
 Step = tuple[str, Callable[[], None]]

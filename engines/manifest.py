@@ -10,6 +10,8 @@ from engines.spec import FeatureSpec
 SCHEMA_VERSION = 3
 OLDEST_SCHEMA_VERSION = 1
 N_STATES = 4
+FEATURES = "features"
+"""Name of the stage before the networks; none of them may have it."""
 
 
 class NetworkInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,7 +16,8 @@ from engines.backend import NETWORKS, Inference, inference_from_outputs
 from engines.closing import Closing
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import EngineError, EngineMissingError
-from engines.pack import FEATURES, Pack, check_tensors
+from engines.manifest import FEATURES
+from engines.pack import Pack, check_tensors
 from engines.threads import default_n_threads
 from engines.worker import ThreadWorker
 

@@ -13,8 +13,9 @@ from engines.closing import Closing
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import BackendUnavailableError, EngineError, EngineMissingError
 from engines.installing import install_extra
+from engines.manifest import FEATURES
 from engines.openvino_cache import CompiledGraphs, default_root
-from engines.pack import FEATURES, Pack, check_tensors
+from engines.pack import Pack, check_tensors
 from engines.threads import default_n_threads
 
 INSTALL = install_extra("openvino")

@@ -2,21 +2,19 @@
 
 import hashlib
 import json
-import math
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from engines.contract import RATE_HZ, contract_hash
+from engines.contract import contract_hash
 from engines.errors import OutputError, PackError
 from engines.installing import REINSTALL
-from engines.manifest import N_STATES, OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, Emission, Manifest
+from engines.manifest import FEATURES, OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, Manifest
+from engines.manifest_check import PLAIN_NAME, contradictions
 from engines.paths import is_there, path_from_text
 from engines.spec import FeatureSpec
 from engines.whole import replace_folder
@@ -26,15 +24,8 @@ SHIPPED_PACKS: dict[str, Path] = {
 }
 """`default` for live sound, `clips` for one-second clips that each hold one phase from its onset."""
 MANIFEST_NAME = "manifest.json"
-# The stage before the networks.
-FEATURES = "features"
 NETWORK_OUTPUT = "logit"
 FEATURES_GRAPH = f"{FEATURES}.onnx"
-
-# Of log odds and dB: what is narrower would make every window impossible.
-_LEAST_DEVIATION = 1e-3
-# Names of files and networks: they become paths, so nothing that could lead out of the folder.
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -100,7 +91,7 @@ def load_pack(location: str | Path = "default") -> Pack:
             f"{folder} was trained for another feature contract ({manifest.contract_hash[:12]}; this version "
             f"has {contract_hash()[:12]}). Use a pack for this version, or make one: breath-offline train"
         )
-    for problem in _contradictions(manifest):
+    for problem in contradictions(manifest):
         raise PackError(f"{manifest_path} contradicts itself: {problem}. Fetch or train the pack again")
     for name, expected in manifest.files.items():
         _verify(folder, name, expected)
@@ -249,45 +240,9 @@ def _in_newest_form(content: dict[str, Any]) -> dict[str, Any]:
     return content | {"emission": emission}
 
 
-def _contradictions(manifest: Manifest) -> Iterator[str]:
-    names, weights = [network.name for network in manifest.networks], manifest.weights
-    if not names or len(weights) != len(names):
-        yield f"{len(names)} networks, {len(weights)} weights"
-    if min(weights, default=0.0) < 0 or not math.isclose(sum(weights), 1.0, abs_tol=1e-3):
-        yield f"the weights of its ensemble {weights} are no shares of one"
-    if len({*names, FEATURES}) != len(names) + 1 or not all(_PLAIN_NAME.fullmatch(name) for name in names):
-        yield f"{names} cannot be the names of its networks"
-    if len({network.n_outputs for network in manifest.networks}) > 1:
-        counts = ", ".join(f"{network.name} {network.n_outputs}" for network in manifest.networks)
-        yield f"all its networks must have the same number of outputs, but they have {counts}"
-    if manifest.temperature <= 0:
-        yield f"its temperature is {manifest.temperature}"
-    lowest_hz, highest_hz = manifest.band_hz
-    if not 0 <= lowest_hz < highest_hz <= RATE_HZ / 2:
-        yield f"its band is from {lowest_hz:g} to {highest_hz:g} Hz"
-    if manifest.emission is not None:
-        yield from _contradictions_of_emission(manifest.emission)
-
-
-def _contradictions_of_emission(emission: Emission) -> Iterator[str]:
-    borders = (0.0, *emission.age_borders_s)
-    if not all(before < border for before, border in pairwise(borders)):
-        yield f"the ages of its emission, {emission.age_borders_s}, do not ascend from above 0"
-    for name, normal in (("phase", emission.phase), ("presence", emission.presence), ("rise", emission.rise)):
-        if normal is None:
-            continue
-        widths, sd_widths = ({len(row) for row in rows} for rows in (normal.mean, normal.sd))
-        is_shaped = widths == {len(borders)} and sd_widths in ({1}, {len(borders)})
-        if {len(normal.mean), len(normal.sd)} != {N_STATES} or not is_shaped:
-            wanted = f"{N_STATES} states and {len(borders)} ranges of ages"
-            yield f"its emission of the {name} is not of {wanted}"
-        if not min((sd for row in normal.sd for sd in row), default=1.0) >= _LEAST_DEVIATION:
-            yield f"its emission of the {name} has a deviation below {_LEAST_DEVIATION:g}"
-
-
 def _verify(folder: Path, name: str, expected: str) -> None:
     path = folder / name
-    if not _PLAIN_NAME.fullmatch(name):
+    if not PLAIN_NAME.fullmatch(name):
         raise PackError(f"{folder / MANIFEST_NAME} names {name!r}, which is not a plain file name")
     try:
         with path.open("rb") as file:

@@ -15,8 +15,8 @@ from engines.cnn8 import CNN8
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import EngineError, EngineMissingError, PackError
 from engines.installing import REINSTALL
-from engines.manifest import NetworkInfo
-from engines.pack import FEATURES, Pack
+from engines.manifest import FEATURES, NetworkInfo
+from engines.pack import Pack
 from engines.vgg import VGG
 
 ARCHITECTURES: dict[str, type[CNN8] | type[VGG]] = {"cnn8": CNN8, "vgg": VGG}

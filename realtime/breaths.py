@@ -17,17 +17,15 @@ make sense, a guess would look like a measurement, so:
 - nor does one count whose inhalation was under way at the first answer, a window after the start or a gap.
 """
 
-import math
 from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from operator import itemgetter
 from typing import Self
 
 from engines.contract import RATE_HZ
 from realtime.clock import samples_from_seconds
 from realtime.events import SPLITTING_GAP_SAMPLES, Apnoea, Breath, Frame, Gap, Phase, PhaseEvent
+from realtime.variability import rate_per_min, rmssd_s, sdbb_s
 
 RATE_SPAN_S = 60.0
 RESUMED_WITHIN_S = 1.0
@@ -272,33 +270,3 @@ def _goes_on(offset: int | None, onset: int) -> bool:
 def _since(cycles: tuple[tuple[int, int], ...], now: int, span_s: float) -> tuple[tuple[int, int], ...]:
     # A slice, at every hop: CPython keeps thousands of the tuples that it makes from generators.
     return cycles[bisect_left(cycles, now - samples_from_seconds(span_s), key=itemgetter(0)) :]
-
-
-def rate_per_min(cycles: Sequence[tuple[int, int]]) -> float:
-    """The inverse of the mean cycle, breaths a minute; of at least one cycle, (start, end) in samples."""
-    return 60.0 * RATE_HZ * len(cycles) / sum(end - start for start, end in cycles)
-
-
-def sdbb_s(cycles: Sequence[tuple[int, int]]) -> float | None:
-    """Standard deviation (n - 1) of the breath-to-breath intervals, s: `RRV_SDBB` of NeuroKit2's `rsp_rrv`.
-
-    NeuroKit2 gives it in milliseconds, and over a whole recording. None for fewer than two intervals.
-    """
-    if len(cycles) < 2:
-        return None
-    lengths = [(end - start) / RATE_HZ for start, end in cycles]
-    mean = math.fsum(lengths) / len(lengths)
-    return math.sqrt(math.fsum((length - mean) ** 2 for length in lengths) / (len(lengths) - 1))
-
-
-def rmssd_s(cycles: Sequence[tuple[int, int]]) -> float | None:
-    """Root mean square of successive differences of the intervals, s: `RRV_RMSSD` of NeuroKit2's `rsp_rrv`.
-
-    Only of intervals that meet: those on two sides of a breath that did not count are not successive.
-    """
-    squares = [
-        ((end - start - (before_end - before_start)) / RATE_HZ) ** 2
-        for (before_start, before_end), (start, end) in pairwise(cycles)
-        if start == before_end
-    ]
-    return math.sqrt(math.fsum(squares) / len(squares)) if squares else None

@@ -1,7 +1,6 @@
 """breath-live: breath phases from a microphone, a recording or the demo breather."""
 
 import difflib
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from realtime.cli_options import (
     EPILOG,
     channel_option,
     config_option,
+    config_unless_printed,
     is_channel_asked_for,
     listening_options,
     live_options,
@@ -28,7 +28,6 @@ from realtime.serve.options import serve
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from realtime.config import Resolved
 
 DEFAULT_COMMAND = "listen"
 _GROUP_OPTIONS = ("--help", "-h", "--version")
@@ -131,13 +130,10 @@ cli.add_command(completion_command(cli, "breath-live"))
 @live_options
 def listen(**params: Any) -> None:
     """Listen to a microphone (this is what happens without a command)."""
-
-    def act(resolved: "Resolved") -> None:
+    if (resolved := config_unless_printed(params, has_profile=True)) is not None:
         from realtime import live
 
         live.listen(resolved.config)
-
-    _act(params, act, has_profile=True)
 
 
 @cli.command(short_help="Hear recordings as if they were live.")
@@ -156,12 +152,10 @@ def replay(files: tuple[str, ...], **params: Any) -> None:
     if not files and not params["print_config"]:
         raise click.UsageError("missing argument 'FILE...'")
 
-    def act(resolved: "Resolved") -> None:
+    if (resolved := config_unless_printed(params)) is not None:
         from realtime import live
 
         live.replay(resolved.config, files, is_channel_asked_for=is_channel_asked_for(resolved))
-
-    _act(params, act)
 
 
 @cli.command(short_help="Listen to a synthetic breather.")
@@ -170,13 +164,10 @@ def replay(files: tuple[str, ...], **params: Any) -> None:
 @live_options
 def demo(**params: Any) -> None:
     """Listen to a synthetic breather, to see everything work without a microphone."""
-
-    def act(resolved: "Resolved") -> None:
+    if (resolved := config_unless_printed(params)) is not None:
         from realtime import live
 
         live.demo(resolved.config)
-
-    _act(params, act)
 
 
 @cli.command(short_help="Fit the levels to a microphone, in ten seconds.")
@@ -206,20 +197,6 @@ def devices() -> None:
         found = list_devices()
         rates_hz = {device.index: rates_of_device(device) for device in found}
     print_devices(found, rates_hz)
-
-
-def _act(params: dict[str, Any], act: Callable[["Resolved"], None], *, has_profile: bool = False) -> None:
-    resolved = resolved_from_params(params)
-    if has_profile:
-        from realtime.calibration.profiles import with_profile
-
-        resolved = with_profile(resolved)
-    if params["print_config"]:
-        from realtime.config import text_from_resolved
-
-        click.echo(text_from_resolved(resolved))
-        return
-    act(resolved)
 
 
 add_examples(cli, LIVE_EXAMPLES)

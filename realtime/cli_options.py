@@ -222,3 +222,26 @@ def resolved_from_params(params: dict[str, Any]) -> "Resolved":
 def is_channel_asked_for(resolved: "Resolved") -> bool:
     """Whether the channel was chosen on the command line, for this very sound, and not for a microphone."""
     return resolved.origins["channel"] in ("--channel", "--set")
+
+
+def config_unless_printed(params: dict[str, Any], *, has_profile: bool = False) -> "Resolved | None":
+    """The configuration from a command's parameters; None: `--print-config` has printed it, and that is all.
+
+    Args:
+        params: of the command.
+        has_profile: whether what was calibrated for the microphone counts.
+
+    Raises:
+        ConfigError: see `resolved_from_params`; or the profile cannot be read.
+    """
+    resolved = resolved_from_params(params)
+    if has_profile:
+        from realtime.calibration.profiles import with_profile
+
+        resolved = with_profile(resolved)
+    if not params["print_config"]:
+        return resolved
+    from realtime.config import text_from_resolved
+
+    click.echo(text_from_resolved(resolved))
+    return None

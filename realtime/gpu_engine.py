@@ -16,7 +16,8 @@ from engines.engine_cache import (
 from engines.errors import BackendUnavailableError, EngineError, EngineMismatchError
 from engines.gpu import Gpu, usable_gpu
 from engines.installing import install_extra
-from engines.pack import FEATURES, Pack
+from engines.manifest import FEATURES
+from engines.pack import Pack
 from engines.tensorrt_api import INSTALL, MODULES, TensorRtApi, is_installed, load_api
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from engines.errors import AudioError
 from engines.fallback import Notifying
 from engines.latency import LatencySummary
 from realtime import health
-from realtime.breaths import rate_per_min, rmssd_s, sdbb_s
 from realtime.calibration.while_running import Calibrating
 from realtime.clock import seconds_from_samples
 from realtime.controls import PAUSED, Controls
@@ -19,6 +18,7 @@ from realtime.sinks.base import Display, Sink, Status
 from realtime.sound.sources import AudioSource, Block, PacedSource
 from realtime.stage_meters import Shown, StageMeters, StageSummary
 from realtime.summary import Summary
+from realtime.variability import rate_per_min, rmssd_s, sdbb_s
 
 
 class Session:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from engines.backend import NETWORKS
-from engines.pack import FEATURES
+from engines.manifest import FEATURES
 
 TRANSFERS = ("upload", "download")
 

@@ -29,7 +29,8 @@ from engines.errors import (
 )
 from engines.file_lock import file_lock
 from engines.gpu import Gpu, usable_gpu
-from engines.pack import FEATURES, Pack
+from engines.manifest import FEATURES
+from engines.pack import Pack
 from engines.tensorrt_api import TensorRtApi, load_api
 from engines.whole import write_whole
 from offline.graphs.build_cpu import export_command

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from engines.backend import Inference, inference_from_outputs
 from engines.ensemble import fuse, fuse_presence, sigmoid
 from engines.errors import ConfigError, EngineError, LabelsError
+from engines.manifest import FEATURES
 from engines.onnx_backend import import_onnxruntime, open_session
-from engines.pack import FEATURES, Pack, check_destination, save_pack
+from engines.pack import Pack, check_destination, save_pack
 from offline.clips import ClipSet
 from offline.compose.negatives import Negatives
 from offline.graphs.int8_form import with_convolved_normalisation

@@ -14,6 +14,7 @@ from offline.streams.files import words_from_count
 from offline.streams.measures import BREATH_MEASURES, FALSE_MEASURES, HEADLINES, LOOKAHEAD_MEASURES, Measure
 from offline.streams.plots import draw_all
 from offline.streams.result import SliceScore, StreamEvaluation
+from realtime.telling import counted
 
 _CAPTIONS = {
     "typical": "The stream in the middle of all, by macro-F1 live. Shown phases begin where they were shown.",
@@ -46,8 +47,8 @@ def page_from_evaluation(evaluation: StreamEvaluation, images: Mapping[str, byte
     """The page, with the PNGs inside it; every name in it is escaped."""
     signature = evaluation.signature
     hop_s = signature.settings["hop_s"]
-    counted = words_from_count(signature.n_streams, signature.n_spliced)
-    title = f"{signature.pack}: {counted}, {signature.seconds / 60:.1f} minutes"
+    streams = words_from_count(signature.n_streams, signature.n_spliced)
+    title = f"{signature.pack}: {streams}, {signature.seconds / 60:.1f} minutes"
     wide = {name: image for name, image in images.items() if name in _WIDE}
     small = {name: image for name, image in images.items() if name not in _WIDE}
     body = f"""<p>The live path heard each stream from its start to its end, with an answer every {hop_s:g} s.
@@ -229,7 +230,7 @@ def _meanings() -> str:
 
 
 def _size(n_streams: int, seconds: float) -> str:
-    return f"{n_streams} {'stream' if n_streams == 1 else 'streams'}, {seconds / 60:.1f} min"
+    return f"{counted(n_streams, 'stream')}, {seconds / 60:.1f} min"
 
 
 def _facts(evaluation: StreamEvaluation) -> dict[str, str]:

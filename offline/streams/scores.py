@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from engines.contract import RATE_HZ
 from offline.streams.breath_agreement import breaths_from_truth
 from realtime import metrics
-from realtime.breaths import rate_per_min
 from realtime.events import Breath, Phase
 from realtime.labels import PhaseInterval
 from realtime.metrics import BREATH_PHASES, CODES, ratio
 from realtime.replay import Replay
+from realtime.variability import rate_per_min
 
 Counts = NDArray[np.float64]
 

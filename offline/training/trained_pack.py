@@ -1,8 +1,6 @@
 """What a pack holds after a training: manifest, weights, calibration and the figures of the clips."""
 
-import platform
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from offline.store import FeatureStore
 from offline.training.calibration import fitted_temperature
 from offline.training.lessons import Examples, Lessons
 from offline.training.trainer import Trained
+from offline.versions import software_versions
 
 
 @dataclass(frozen=True)
@@ -97,8 +96,7 @@ def pack_content(
             seed=recipe["seed"],
             settings=recipe
             | {"clips": store.fingerprint, "best_epochs": {n: r.best.epoch for n, r in trained.items()}},
-            software={"python": platform.python_version()}
-            | {package: version(package) for package in ("torch", "torchaudio", "numpy")},
+            software=software_versions(("torch", "torchaudio", "numpy")),
         ),
         files={},
     )

@@ -6,10 +6,10 @@ from typing import Any
 import click
 
 from realtime.cli_options import (
+    config_unless_printed,
     is_channel_asked_for,
     listening_options,
     live_options,
-    resolved_from_params,
 )
 
 DEFAULT_PORT = 8765
@@ -103,15 +103,8 @@ def serve(
     if params["display"] is None:
         # The page is the display; a line per change of phase stays.
         params["display"] = False
-    resolved = resolved_from_params(params)
-    if source == MICROPHONE:
-        from realtime.calibration.profiles import with_profile
-
-        resolved = with_profile(resolved)
-    if params["print_config"]:
-        from realtime.config import text_from_resolved
-
-        click.echo(text_from_resolved(resolved))
+    resolved = config_unless_printed(params, has_profile=source == MICROPHONE)
+    if resolved is None:
         return
     from realtime.serve.command import run_server
 

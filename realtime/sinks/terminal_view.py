@@ -25,6 +25,7 @@ from realtime.sinks.trace import (
     wave_from_trace,
 )
 from realtime.stage_meters import text_from_stages
+from realtime.telling import counted
 
 # Blue and orange stay apart for the colour-blind, on dark and on light backgrounds.
 STYLES = {Phase.INHALE: "dodger_blue1", Phase.EXHALE: "dark_orange", Phase.NONE: "bright_black"}
@@ -206,7 +207,7 @@ def _stats(view: View, width: int, max_lines: int) -> list[Text]:
     rate = "- breaths/min" if status.breaths_per_min is None else f"{status.breaths_per_min:.1f} breaths/min"
     parts = [
         rate,
-        f"{view.n_breaths} breath{'' if view.n_breaths == 1 else 's'}",
+        counted(view.n_breaths, "breath"),
         _latency(status),
         f"{status.skipped_windows} skipped",
         *([f"{status.lost_samples} lost"] if status.lost_samples else []),

@@ -11,6 +11,7 @@ from engines.contract import RATE_HZ
 from engines.errors import AudioError, BreathError, ConfigError, DeviceNotFoundError, RateUnsupportedError
 from realtime.sound.devices import InputDevice, match_device
 from realtime.sound.pulse_sources import with_sources
+from realtime.telling import counted
 
 STANDARD_RATES_HZ = (8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000, 192_000)
 
@@ -98,7 +99,7 @@ def choose_settings(device: InputDevice, rate_hz: int | None, min_channels: int)
     if not 1 <= min_channels <= device.n_channels_max:
         n_channels = device.n_channels_max
         raise ConfigError(
-            f"{device.name!r} has {n_channels} channel{'' if n_channels == 1 else 's'}, not {min_channels}; "
+            f"{device.name!r} has {counted(n_channels, 'channel')}, not {min_channels}; "
             "choose a lower --channel"
         )
     sd = sounddevice()
