@@ -47,7 +47,12 @@ class MarkNow(msgspec.Struct, frozen=True, tag_field="type", tag="mark"):
     """This moment is to be marked, for everybody; less than 0.2 s after another it is passed over."""
 
 
-_decode = msgspec.json.Decoder(OpenMicrophone | LostSamples | CloseMicrophone | MarkNow).decode
+class CalibrateNow(msgspec.Struct, frozen=True, tag_field="type", tag="calibrate"):
+    """Four seconds of quiet, then six of breathing set the gate, for everybody, until the session ends."""
+
+
+Wish = OpenMicrophone | LostSamples | CloseMicrophone | MarkNow | CalibrateNow
+_decode = msgspec.json.Decoder(Wish).decode
 
 
 class Client:
@@ -153,6 +158,8 @@ class Client:
             self._stop()
         elif isinstance(wish, MarkNow):
             self.mark(asyncio.get_running_loop().time())
+        elif isinstance(wish, CalibrateNow):
+            self._host.controls.calibrate()
 
     def mark(self, at_s: float) -> None:
         """Mark this moment, unless that was done just before.

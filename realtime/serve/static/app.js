@@ -17,6 +17,8 @@ const LONGEST_QUIET_MS = 25000;
 // The server takes half a minute to see that a connection which vanished is gone, and its microphone with it.
 const MICROPHONE_PAUSE_MS = 5000;
 const MOST_MICROPHONE_TRIES = 8;
+// A calibration takes ten seconds; what is told meanwhile is for whoever began it.
+const CALIBRATION_MS = 14000;
 
 const byId = (id) => document.getElementById(id);
 const panel = new Panel(byId);
@@ -40,6 +42,8 @@ let hasEnded = false;
 let greeting = null;
 let session = null;
 let silence = 0;
+let guidedUntilMs = 0;
+let guiding = 0;
 
 // The token leaves the address bar, and with it the history and what is copied from there.
 function takeToken() {
@@ -239,8 +243,9 @@ const takers = {
     panel.note(`Mark ${mark.number}`, mark.time_s, "mark");
     if (!isPast) speaker.say(`Mark ${mark.number}`);
   },
-  notice(notice) {
+  notice(notice, isPast) {
     panel.note(notice.text);
+    if (!isPast && performance.now() < guidedUntilMs) guide(notice.text);
   },
   dropped(dropped) {
     panel.dropped(dropped.total);
@@ -304,6 +309,20 @@ function mark() {
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "mark" }));
 }
 
+function calibrate() {
+  if (socket?.readyState !== WebSocket.OPEN) return;
+  socket.send(JSON.stringify({ type: "calibrate" }));
+  guidedUntilMs = performance.now() + CALIBRATION_MS;
+}
+
+function guide(text) {
+  byId("guide").textContent = text;
+  byId("guide").hidden = false;
+  speaker.say(text);
+  clearTimeout(guiding);
+  guiding = setTimeout(() => (byId("guide").hidden = true), CALIBRATION_MS);
+}
+
 function switchTable() {
   const card = byId("table-card");
   card.hidden = !card.hidden;
@@ -358,6 +377,7 @@ async function startMicrophone() {
 const keys = {
   " ": () => setPause(!isPaused),
   m: mark,
+  c: calibrate,
   t: switchTable,
   d: switchTheme,
   s: () => speaker.sayNow(),
@@ -376,6 +396,7 @@ document.addEventListener("keydown", (event) => {
 
 byId("pause").addEventListener("click", () => setPause(!isPaused));
 byId("mark").addEventListener("click", mark);
+byId("calibrate").addEventListener("click", calibrate);
 byId("table-switch").addEventListener("click", switchTable);
 byId("theme").addEventListener("click", switchTheme);
 byId("theme").addEventListener("themechange", () => charts.redraw());

@@ -7,7 +7,7 @@
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
-const SHOWN = ["word", "confidence", "rate", "level", "ratio", "connection"];
+const SHOWN = ["word", "confidence", "rate", "level", "ratio", "connection", "guide"];
 const elements = {};
 const options = JSON.parse(process.argv[3] ?? "{}");
 
@@ -106,6 +106,6 @@ for (const step of JSON.parse(readFileSync(0, "utf-8"))) {
   const texts = SHOWN.map((id) => [id, byId(id).textContent]);
   const health = byId("health").children.map((item) => item.textContent);
   console.log(JSON.stringify({ ...Object.fromEntries(texts), stage: byId("stage").dataset.phase, health,
-    sent, isStopped: track.isStopped, nOpen: sockets.filter((one) => one.readyState === 1).length }));
+    isGuided: Boolean(byId("guide").textContent) && !byId("guide").hidden, sent, isStopped: track.isStopped, nOpen: sockets.filter((one) => one.readyState === 1).length }));
 }
 process.exit(0);

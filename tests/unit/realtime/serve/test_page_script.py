@@ -221,3 +221,12 @@ def test_a_connection_that_is_never_opened_is_given_up(page):
 def test_a_microphone_that_cannot_be_wired_is_given_back(page):
     last = shown_after(page, hello(), MICROPHONE, {"wait_ms": 300}, is_wiring_broken=True)[-1]
     assert (last["sent"], last["isStopped"]) == ([], True)
+
+
+def test_who_calibrates_is_guided(page):
+    words = {"event": "notice", "text": "1 of 2: hold your breath"}
+    steps = [hello(), words, {"press": "calibrate"}, words, {"wait_ms": 1000}]
+    silent, _, guided, over = shown_after(page, *steps, speed=20)[1:]
+    assert (silent["guide"], guided["guide"]) == ("", "1 of 2: hold your breath")
+    assert (silent["isGuided"], guided["isGuided"], over["isGuided"]) == (False, True, False)
+    assert guided["sent"] == ["calibrate"]

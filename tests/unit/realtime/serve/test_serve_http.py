@@ -531,3 +531,14 @@ def test_what_is_told_of_a_refusal_cannot_command_the_terminal(serving, caplog):
     texts = [record.getMessage() for record in caplog.records]
     assert texts
     assert all(text.isprintable() and len(text) < 400 for text in texts)
+
+
+def test_a_client_can_calibrate(serving):
+    async def visit(client):
+        async with client.ws_connect(f"{serving.base}/ws") as ws:
+            await ws.send_json({"type": "calibrate"})
+            await ws.send_json({"type": "nonsense"})
+            await until(ws, "microphone")
+
+    serving.run(visit)
+    assert serving.controls.take_calibration()
