@@ -1,6 +1,7 @@
-"""One clip's samples: the first second of a sound file, at 16 kHz."""
+"""Sound files as samples at 16 kHz: the first second of a clip, all of one, or what the live path hears."""
 
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,15 @@ from numpy.typing import NDArray
 
 from engines.contract import RATE_HZ, WINDOW_SAMPLES
 from engines.errors import AudioFileError
+from realtime.resample import Resampler
+from realtime.sound.channels import mono_from_samples
+from realtime.sound.files import FileSource
 from realtime.sound.sources import LARGEST
 
 SOUND_SUFFIXES: tuple[str, ...] = (".wav", ".flac", ".ogg")
 
 # The resampler's filter looks ahead: what follows the first second shapes its last samples.
-_MARGIN_S = 0.25
+_FIRST_S = WINDOW_SAMPLES / RATE_HZ + 0.25
 
 
 def read_clip(path: Path) -> NDArray[np.float32]:
@@ -26,16 +30,41 @@ def read_clip(path: Path) -> NDArray[np.float32]:
     Raises:
         AudioFileError: the file is missing, unreadable or empty, or holds samples that are no sound.
     """
-    samples, rate_hz = _decode(path)
-    if rate_hz != RATE_HZ:
-        try:
-            samples = soxr.resample(samples, rate_hz, RATE_HZ, quality="HQ")
-        except (ValueError, RuntimeError) as error:
-            raise AudioFileError(f"cannot resample {path} from {rate_hz} Hz: {error}") from error
     clip = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
-    kept = samples[:WINDOW_SAMPLES]
+    kept = _resampled(path, *_decode(path, _FIRST_S))[:WINDOW_SAMPLES]
     clip[: len(kept)] = kept
     return clip
+
+
+def read_sound(path: Path) -> NDArray[np.float32]:
+    """All of a sound file: (n,) float32 at 16 kHz, channels averaged.
+
+    Raises:
+        AudioFileError: as `read_clip`.
+    """
+    return _resampled(path, *_decode(path))
+
+
+def pieces_as_heard(
+    path: Path, block_samples: int | None = None, notices: list[str] | None = None
+) -> Iterator[NDArray[np.float32]]:
+    """A recording piece by piece, (n,) float32 at 16 kHz, mono, as the live path hears it.
+
+    Args:
+        path: anything that `breath-live replay` takes.
+        block_samples: read at a time; None: as the live path does.
+        notices: gets what is wrong with it, such as that it was cut off.
+
+    Raises:
+        AudioFileError: it cannot be heard.
+    """
+    with FileSource(path, block_samples=block_samples) as source:
+        resampler = Resampler(source.rate_hz)
+        for block in source.blocks():
+            yield resampler.push(mono_from_samples(block.samples, None))
+        yield resampler.finish()
+        if notices is not None:
+            notices.extend(source.take_notices())
 
 
 def checksum_and_length(path: Path) -> tuple[int, int]:
@@ -46,18 +75,28 @@ def checksum_and_length(path: Path) -> tuple[int, int]:
     Raises:
         AudioFileError: as `read_clip`.
     """
-    samples, rate_hz = _decode(path)
+    samples, rate_hz = _decode(path, _FIRST_S)
     n_samples = min(WINDOW_SAMPLES, round(len(samples) * RATE_HZ / rate_hz))
     return zlib.crc32(samples.tobytes(), rate_hz), n_samples
 
 
-def _decode(path: Path) -> tuple[NDArray[np.float32], int]:
+def _resampled(path: Path, samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]:
+    if rate_hz == RATE_HZ:
+        return samples
+    try:
+        resampled: NDArray[np.float32] = soxr.resample(samples, rate_hz, RATE_HZ, quality="HQ")
+    except (ValueError, RuntimeError) as error:
+        raise AudioFileError(f"cannot resample {path} from {rate_hz} Hz: {error}") from error
+    return resampled
+
+
+def _decode(path: Path, seconds: float | None = None) -> tuple[NDArray[np.float32], int]:
     if not path.is_file():
         raise AudioFileError(f"no such file: {path}")
     try:
         with soundfile.SoundFile(path) as sound:
             rate_hz = int(sound.samplerate)
-            wanted = round(rate_hz * (WINDOW_SAMPLES / RATE_HZ + _MARGIN_S))
+            wanted = -1 if seconds is None else round(rate_hz * seconds)
             channels = sound.read(wanted, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise AudioFileError(f"cannot read {path} as WAV, FLAC or Ogg: {error}") from error

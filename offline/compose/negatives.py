@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
-import soxr
 from numpy.typing import NDArray
 
-from engines.contract import RATE_HZ
 from engines.errors import AudioFileError, ConfigError
 from offline.clips import lines_of
 from offline.compose.breathing import faded
-from offline.sound import SOUND_SUFFIXES
+from offline.sound import SOUND_SUFFIXES, read_sound
 from offline.split import DEFAULT_FRACTIONS, PARTS
 
 _FADE_SAMPLES = 160
@@ -113,14 +110,6 @@ def _part_of(path: Path) -> str:
 
 
 def _decode(path: Path) -> NDArray[np.float32]:
-    try:
-        channels, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-        mono = channels.mean(axis=1, dtype=np.float32)
-        if rate_hz != RATE_HZ:
-            mono = soxr.resample(mono, rate_hz, RATE_HZ, quality="HQ")
-    except (soundfile.SoundFileError, OSError, RuntimeError, ValueError) as error:
-        raise AudioFileError(f"cannot read {path} as WAV, FLAC or Ogg: {error}") from error
-    if not len(mono) or not np.isfinite(mono).all():
-        raise AudioFileError(f"{path} holds no samples, or some that are not numbers; take it away")
-    centred: NDArray[np.float32] = mono - mono.mean()
+    sound = read_sound(path)
+    centred: NDArray[np.float32] = sound - sound.mean()
     return centred

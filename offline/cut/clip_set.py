@@ -16,12 +16,10 @@ from engines.errors import LabelsError
 from offline.cut.labels_beside import check_end
 from offline.cut.recordings import Recording
 from offline.output import filled_at_once
+from offline.sound import pieces_as_heard
 from realtime.clock import seconds_from_samples
 from realtime.events import Phase
 from realtime.labels import PhaseInterval
-from realtime.resample import Resampler
-from realtime.sound.channels import mono_from_samples
-from realtime.sound.files import FileSource
 
 SHORTEST_SAMPLES = RATE_HZ // 10
 
@@ -100,7 +98,7 @@ def _sounds_of_phases(
     """Every phase with its first second, or with what there is of it: (n,) float32 at 16 kHz."""
     waiting = deque(recording.labels.phases)
     held, held_from = np.zeros(0, np.float32), 0
-    for piece in _pieces(recording.sound, notices):
+    for piece in pieces_as_heard(recording.sound, _BLOCK_SAMPLES, notices):
         held = np.concatenate([held, piece])
         while waiting and _kept_end(waiting[0]) <= held_from + len(held):
             interval = waiting.popleft()
@@ -112,16 +110,6 @@ def _sounds_of_phases(
     check_end(recording.labels, recording.sound, held_from + len(held))
     for interval in waiting:
         yield interval, held[max(0, interval.start_sample - held_from) :]
-
-
-def _pieces(path: Path, notices: list[str]) -> Iterator[NDArray[np.float32]]:
-    """A recording at 16 kHz, mono, as the live path hears it."""
-    with FileSource(path, block_samples=_BLOCK_SAMPLES) as source:
-        resampler = Resampler(source.rate_hz)
-        for block in source.blocks():
-            yield resampler.push(mono_from_samples(block.samples, None))
-        yield resampler.finish()
-        notices.extend(source.take_notices())
 
 
 def _kept_end(interval: PhaseInterval) -> int:

@@ -9,12 +9,9 @@ from numpy.typing import NDArray
 from engines.contract import LABEL_EXHALE, LABEL_INHALE, RATE_HZ, WINDOW_SAMPLES
 from engines.errors import LabelsError
 from offline.clips import ClipSet
-from offline.sound import read_clip
+from offline.sound import pieces_as_heard, read_clip
 from offline.streams.files import Stream, words_from_count
 from realtime.events import Phase
-from realtime.resample import Resampler
-from realtime.sound.channels import mono_from_samples
-from realtime.sound.files import FileSource
 
 MAX_CLIPS = 256
 MAX_CUTS = 256
@@ -103,7 +100,7 @@ def _cuts(streams: list[Stream]) -> tuple[list[NDArray[np.float32]], list[int], 
     labels: list[int] = []
     heard: list[Stream] = []
     for stream in streams:
-        sound = _sound_of(stream)
+        sound = np.concatenate(list(pieces_as_heard(stream.sound)))
         if len(sound) < WINDOW_SAMPLES:
             continue
         heard.append(stream)
@@ -121,11 +118,3 @@ def _label_at(stream: Stream, sample: int) -> int:
         if interval.start_sample <= sample < interval.end_sample:
             return LABEL_EXHALE if interval.phase is Phase.EXHALE else LABEL_INHALE
     return UNLABELLED
-
-
-def _sound_of(stream: Stream) -> NDArray[np.float32]:
-    """All of a stream at 16 kHz, mono, as the live path hears it."""
-    with FileSource(stream.sound) as source:
-        resampler = Resampler(source.rate_hz)
-        parts = [resampler.push(mono_from_samples(block.samples, None)) for block in source.blocks()]
-        return np.concatenate([*parts, resampler.finish()])
