@@ -230,3 +230,10 @@ def test_who_calibrates_is_guided(page):
     assert (silent["guide"], guided["guide"]) == ("", "1 of 2: hold your breath")
     assert (silent["isGuided"], guided["isGuided"], over["isGuided"]) == (False, True, False)
     assert guided["sent"] == ["calibrate"]
+
+
+def test_a_server_that_has_said_good_bye_is_not_looked_for(page):
+    end = {"event": "end", "reason": "the sound has ended"}
+    last = shown_after(page, hello(), FRAME, end, {"close": True}, {"wait_ms": 1500})[-1]
+    assert last["connection"] == "The server has ended: the sound has ended"
+    assert (last["nOpen"], figures(last)) == (0, UNKNOWN)
