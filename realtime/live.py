@@ -206,8 +206,9 @@ def run(
                     if controls.is_quitting:
                         break
                     if onlooker.brings_sound:
-                        # Of moments before this session, which has its own time.
+                        # Asked for before this session, when nobody was heard.
                         controls.take_marks()
+                        controls.take_calibration()
                     number = len(sessions) + 1 if onlooker.brings_sound else None
                     facts = _facts(source, config, pack, choice, number)
                     # Written first, then shown: a crash between the two loses nothing that was seen.

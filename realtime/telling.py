@@ -18,10 +18,10 @@ def tell(text: str) -> None:
 def _columns() -> int:
     """Of the terminal behind standard error: standard output may be another one, or none."""
     chosen = os.environ.get("COLUMNS", "")
-    if chosen.isdigit() and int(chosen) > 0:
+    if chosen.isdecimal() and int(chosen) > 0:
         return int(chosen)
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_COLUMNS
     except (OSError, ValueError):
         return _USUAL_COLUMNS
 

@@ -47,4 +47,4 @@ class Calibrating:
 
     def break_off(self) -> None:
         """Sound is missing: it would have to begin again."""
-        self._tell("the calibration was broken off, because sound is missing; press c to begin again")
+        self._tell("the calibration was broken off, because sound is missing; ask for it again (key c)")

@@ -37,7 +37,7 @@ class Doorkeeper:
         names: host names, in lower case, under which this server may be called.
         origins: in lower case, from which pages of other sites may call it.
         proxies: in lower case, names among `names` under which a proxy with https serves this server alone:
-            pages from there are its own, whatever name the proxy calls it by.
+            pages from there are its own, whatever other name the proxy calls it by.
     """
 
     token: str

@@ -32,6 +32,7 @@ const connection = new Connection({
   lost() {
     microphone.lose();
     rest();
+    stopGuiding();
     if (!connection.hasEnded) panel.connection("lost", "Not connected: the connection was lost");
   },
   waiting(reason, seconds, isFirst) {
@@ -85,6 +86,7 @@ const takers = {
       panel.facts(session);
     } else {
       rest();
+      stopGuiding();
       panel.note(`${news.source}: the session has ended`);
       panel.facts(null, greeting);
       if (!isPast) speaker.say("The session has ended.");
@@ -178,6 +180,7 @@ function mark() {
 }
 
 function calibrate() {
+  if (!connection.isOpen) return;
   connection.send({ type: "calibrate" });
   guidedUntilMs = performance.now() + CALIBRATION_MS;
 }
@@ -187,7 +190,12 @@ function guide(text) {
   byId("guide").hidden = false;
   speaker.say(text);
   clearTimeout(guiding);
-  guiding = setTimeout(() => (byId("guide").hidden = true), CALIBRATION_MS);
+  guiding = setTimeout(stopGuiding, CALIBRATION_MS);
+}
+
+function stopGuiding() {
+  guidedUntilMs = 0;
+  byId("guide").hidden = true;
 }
 
 function switchTable() {

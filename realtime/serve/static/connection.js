@@ -117,6 +117,7 @@ export class Connection {
   }
 
   again(reason) {
+    if (this.hasEnded) return;
     this.user.waiting(reason, Math.round(this.pauseMs / 1000), this.pauseMs === FIRST_PAUSE_MS);
     clearTimeout(this.trying);
     this.trying = setTimeout(() => this.connect(), this.pauseMs);
@@ -150,8 +151,10 @@ async function refusal(address) {
   try {
     const plain = new URL(address);
     plain.protocol = location.protocol;
-    // Unlike others to the page's own server, this one tells where the page is from, as a WebSocket does.
-    const answer = await ask(plain, { method: "POST" });
+    // Unlike others to the page's own server, this one tells where the page is from, as a WebSocket does; it is
+    // answered 405 where that is no reason.
+    let answer = await ask(plain, { method: "POST" });
+    if (answer.status === 405) answer = await ask(plain, {});
     const said = answer.status === 403 || answer.status === 503 ? (await answer.json()).error : "";
     return said || "a WebSocket does not get through; does a proxy lie in between?";
   } catch {

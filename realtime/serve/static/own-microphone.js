@@ -20,13 +20,15 @@ export class OwnMicrophone {
   }
 
   switch() {
-    if (this.current) this.stop();
+    this.nTries = 0;
+    if (this.isWanted) this.stop();
     else this.start();
   }
 
   stop() {
     this.isWanted = false;
     this.current?.stop();
+    this.show(false);
   }
 
   // The connection is gone, and the wish stays.
@@ -34,6 +36,7 @@ export class OwnMicrophone {
     const isWanted = this.isWanted;
     this.current?.stop();
     this.isWanted = isWanted;
+    this.show(isWanted);
   }
 
   // A new connection is there.

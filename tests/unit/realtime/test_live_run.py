@@ -156,3 +156,16 @@ def test_a_channel_that_was_chosen_for_a_microphone_does_not_matter_where_there_
         live.replay(config, [str(mono)], is_channel_asked_for=True)
     with pytest.raises(ConfigError, match=r"there is no channel 3: .*stereo\.wav has 3 channels"):
         live.replay(replace(config, channel=3), [str(stereo)])
+
+
+def test_what_was_asked_for_when_nobody_was_heard_is_forgotten(tiny_pack, capsys):
+    config = LiveConfig(pack=str(tiny_pack), display=False, n_threads=1)
+    onlooker = Onlooker(brings_sound=True)
+
+    def sources():
+        onlooker.controls.mark()
+        onlooker.controls.calibrate()
+        yield ArraySource(np.zeros(20_000, np.float32), 16_000)
+
+    live.run(config, sources(), onlooker=onlooker)
+    assert "hold your breath" not in capsys.readouterr().err

@@ -35,3 +35,17 @@ def test_only_a_terminal_gets_broken_lines(monkeypatch, is_terminal):
 
 def test_one_is_not_many():
     assert [telling.counted(n, "window") for n in (0, 1, 2)] == ["0 windows", "1 window", "2 windows"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "reported", "columns"), [("30", 100, 30), ("\u00b2", 100, 100), ("", 0, 80)]
+)
+def test_a_terminal_that_does_not_know_its_width_has_the_usual_one(monkeypatch, chosen, reported, columns):
+    class Error(io.StringIO):
+        def fileno(self):
+            return 2
+
+    monkeypatch.setattr(sys, "stderr", Error())
+    monkeypatch.setenv("COLUMNS", chosen)
+    monkeypatch.setattr(telling.os, "get_terminal_size", lambda _fd: telling.os.terminal_size((reported, 24)))
+    assert telling._columns() == columns

@@ -140,7 +140,7 @@ def test_in_a_session_that_runs_the_gate_of_its_pipeline_is_set(tiny_pack):
 
 
 @pytest.mark.parametrize(
-    ("breath_dbfs", "n_lost", "words"), [(-56.0, 0, "dB louder than the quiet"), (-30.0, 1600, "press c")]
+    ("breath_dbfs", "n_lost", "words"), [(-56.0, 0, "dB louder than the quiet"), (-30.0, 1600, "key c")]
 )
 def test_in_a_session_that_runs_a_failure_is_told_and_the_gate_stays(tiny_pack, breath_dbfs, n_lost, words):
     samples = np.concatenate([tone(-60.0, 2.0), room(-60.0, breath_dbfs)])

@@ -2,7 +2,7 @@
 // node page.mjs FOLDER-OF-THE-PAGE OPTIONS, with the steps as JSON on standard input: a message,
 // {"wait_ms": N}, {"press": ID}, {"submit": ID}, {"close": true}. Options, in JSON: `speed`, of the page's
 // clock; `refusal`, of the WebSocket; `is_storage_blocked`; `is_wiring_broken`, of the microphone.
-// {"unplug": true} ends the sound of the microphone, {"settle": true} opens the newest socket.
+// {"unplug": true} ends the sound of the microphone. `is_full`: the server has no room.
 
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
@@ -79,7 +79,10 @@ const browser = {
     const isOfSocket = options.refusal && new URL(address, "http://127.0.0.1:1/").pathname === "/ws";
     if (!isOfSocket) return { ok: true, status: 200 };
     // To a plain request for it the page of the server itself tells no origin, and is told something else.
-    if (how.method !== "POST") return { ok: false, status: 400, json: async () => ({}) };
+    const isPost = how.method === "POST";
+    if (options.is_full && isPost) return { ok: false, status: 405 };
+    if (!options.is_full && !isPost) return { ok: false, status: 400, json: async () => ({}) };
+    if (options.is_full) return { ok: false, status: 503, json: async () => ({ error: options.refusal }) };
     return { ok: false, status: 403, json: async () => ({ error: options.refusal }) };
   },
 };

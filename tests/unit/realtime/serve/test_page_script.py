@@ -142,9 +142,11 @@ def test_a_server_that_says_that_it_is_alive_is_not_missed(page):
     assert shown_after(page, hello(), *alive, speed=20)[-1]["connection"] == "Connected"
 
 
-def test_why_a_websocket_was_not_let_in_is_said(page):
-    refused = shown_after(page, {"close": True}, {"wait_ms": 100}, refusal="32 clients are here")[-1]
-    assert "32 clients are here" in refused["connection"]
+@pytest.mark.parametrize("is_full", [False, True])
+def test_why_a_websocket_was_not_let_in_is_said(page, is_full):
+    steps = [{"close": True}, {"wait_ms": 100}]
+    refused = shown_after(page, *steps, refusal="the reason", is_full=is_full)[-1]
+    assert "the reason" in refused["connection"]
 
 
 def test_a_page_that_may_keep_nothing_works(page):
@@ -197,8 +199,17 @@ def test_a_microphone_that_the_server_still_thinks_open_is_asked_for_again(page)
     last = shown_after(page, *first, *again, speed=5)[-1]
     assert last["sent"] == ["microphone_open"] * 2 + ["microphone_close", "microphone_open"] * 2
     # Who asks for it and is refused is told, and asks themselves.
-    steps = [browser, MICROPHONE, {"wait_ms": 200}, refused, {"wait_ms": 1500}]
-    assert shown_after(page, *steps, speed=5)[-1]["sent"] == ["microphone_open", "microphone_close"]
+    steps = [MICROPHONE, {"wait_ms": 200}, refused, {"wait_ms": 1500}]
+    assert shown_after(page, browser, *steps, speed=5)[-1]["sent"] == ["microphone_open", "microphone_close"]
+    off = [browser, {"wait_ms": 200}, refused, MICROPHONE]
+    later = shown_after(page, *first, *off, *steps, speed=5)[-1]
+    assert later["sent"] == ["microphone_open"] + ["microphone_open", "microphone_close"] * 2
+
+
+def test_a_microphone_that_is_switched_off_while_nobody_hears_it_stays_off(page):
+    browser = hello() | {"source_kind": "browser"}
+    steps = [browser, MICROPHONE, {"wait_ms": 200}, {"close": True}, MICROPHONE, {"wait_ms": 1300}, browser]
+    assert shown_after(page, *steps, {"wait_ms": 300})[-1]["sent"] == ["microphone_open"]
 
 
 def test_a_microphone_that_was_unplugged_does_not_open_by_itself_later(page):
@@ -230,6 +241,8 @@ def test_who_calibrates_is_guided(page):
     assert (silent["guide"], guided["guide"]) == ("", "1 of 2: hold your breath")
     assert (silent["isGuided"], guided["isGuided"], over["isGuided"]) == (False, True, False)
     assert guided["sent"] == ["calibrate"]
+    lost = shown_after(page, hello(), {"press": "calibrate"}, words, {"close": True})[-1]
+    assert not lost["isGuided"]
 
 
 def test_a_server_that_has_said_good_bye_is_not_looked_for(page):
@@ -237,3 +250,6 @@ def test_a_server_that_has_said_good_bye_is_not_looked_for(page):
     last = shown_after(page, hello(), FRAME, end, {"close": True}, {"wait_ms": 1500})[-1]
     assert last["connection"] == "The server has ended: the sound has ended"
     assert (last["nOpen"], figures(last)) == (0, UNKNOWN)
+    # Nor where the connection stays, and says nothing more.
+    last = shown_after(page, hello(), FRAME, end, {"wait_ms": 1500}, speed=20)[-1]
+    assert last["connection"] == "The server has ended: the sound has ended"
