@@ -241,7 +241,7 @@ def config_unless_printed(params: dict[str, Any], *, has_profile: bool = False) 
         resolved = with_profile(resolved)
     if not params["print_config"]:
         return resolved
-    from realtime.config import text_from_resolved
+    from realtime.config_text import text_from_resolved
 
     click.echo(text_from_resolved(resolved))
     return None

@@ -108,6 +108,10 @@ class Resolved:
     config: LiveConfig
     origins: Mapping[str, str]
 
+    def value(self, key: str) -> Any:
+        """The value of a setting by its dotted key."""
+        return functools.reduce(getattr, key.split("."), self.config)
+
 
 _NAMES = ("pack", "frames", "events", "breaths", "record", "lsl")
 _MEASURED_TOGETHER = ("presence.gate_dbfs", "presence.noise_dbfs")
@@ -157,7 +161,7 @@ def completed(resolved: Resolved, given: Mapping[str, Given]) -> Resolved:
     wanted = {key: value for key, value in checked.items() if resolved.origins[key] == DEFAULT_ORIGIN}
     if any(resolved.origins[key] != DEFAULT_ORIGIN for key in _MEASURED_TOGETHER):
         wanted = {key: value for key, value in wanted.items() if key not in _MEASURED_TOGETHER}
-    values = {key: _value(resolved.config, key) for key in resolved.origins}
+    values = {key: resolved.value(key) for key in resolved.origins}
     origins = dict(resolved.origins) | {key: given[key].origin for key in wanted}
     return Resolved(_built(LiveConfig, values | wanted), origins)
 
@@ -170,37 +174,6 @@ def settings(kind: type = LiveConfig, prefix: str = "") -> Iterator[tuple[str, A
             yield from settings(types[entry.name], f"{prefix}{entry.name}.")
         else:
             yield prefix + entry.name, types[entry.name], entry.default
-
-
-def text_from_resolved(resolved: Resolved) -> str:
-    """The configuration as TOML, with the origin of each value beside it.
-
-    It can be kept as a configuration file: what has its default is a comment there, so that it does not stand
-    in the way of a profile, or of a better default.
-    """
-    lines: list[tuple[str, str]] = []
-    section = ""
-    for key, _, _ in settings():
-        table, _, name = key.rpartition(".")
-        if table != section:
-            section = table
-            lines += [("", ""), (f"[{table}]", "")]
-        value, origin = _value(resolved.config, key), resolved.origins[key]
-        text = f"# {name} is not set" if value is None else f"{name} = {_toml_from_value(value)}"
-        lines.append((f"# {text}" if value is not None and origin == DEFAULT_ORIGIN else text, origin))
-    width = max(len(text) for text, _ in lines)
-    return "\n".join(f"{text:{width}}  # {origin}" if origin else text for text, origin in lines)
-
-
-def _toml_from_value(value: object) -> str:
-    if isinstance(value, str):
-        # A string of JSON is one of TOML, but for DEL. A name that is no text has no place in either.
-        value = value.encode("utf-8", "replace").decode()
-    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
-
-
-def _value(config: LiveConfig, key: str) -> Any:
-    return functools.reduce(getattr, key.split("."), config)
 
 
 def _read(path: Path) -> dict[str, Any]:

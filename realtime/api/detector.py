@@ -1,6 +1,5 @@
 """Breath phases in five lines of Python: the way in for programs."""
 
-import inspect
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ from realtime.config import Given, LiveConfig, resolve
 from realtime.engine import open_engine
 from realtime.pipeline import Pipeline, PipelineSettings
 from realtime.session import Session
-from realtime.sinks.collector import Callback, Collector
+from realtime.sinks.collector import Callback, Collector, check_callback
 from realtime.sound.channels import meant_channel
 from realtime.sound.sources import AudioSource
 
@@ -243,15 +242,7 @@ class Detector(Closing):
         Returns:
             A function that ends it.
         """
-        if not isinstance(kind, type):
-            raise ConfigError(f"on() takes the class to be called back with, such as Breath, not {kind!r}")
-        if not callable(callback):
-            raise ConfigError(f"on() takes a function to call back, not {callback!r}")
-        if inspect.iscoroutinefunction(callback):
-            raise ConfigError(
-                f"on() calls back and awaits nothing, so {callback!r} would never run; give a plain "
-                "function, or use `async for`"
-            )
+        check_callback(kind, callback)
         entry = (kind, callback)
         self._callbacks.append(entry)
 

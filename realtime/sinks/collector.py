@@ -1,9 +1,11 @@
 """What was said, as objects: kept until it is taken, and told to whoever asked to be called."""
 
+import inspect
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from engines.errors import ConfigError
 from realtime.events import Frame, PhaseEvent, Report
 from realtime.pipeline import Step
 from realtime.sinks.base import Sink, Status
@@ -12,6 +14,23 @@ _LOGGER = logging.getLogger(__name__)
 
 Event = PhaseEvent | Report
 Callback = Callable[[Any], object]
+
+
+def check_callback(kind: object, callback: object) -> None:
+    """See that `callback` can be called with the objects of `kind`.
+
+    Raises:
+        ConfigError: `kind` is no class, or `callback` is no function, or one that would have to be awaited.
+    """
+    if not isinstance(kind, type):
+        raise ConfigError(f"on() takes the class to be called back with, such as Breath, not {kind!r}")
+    if not callable(callback):
+        raise ConfigError(f"on() takes a function to call back, not {callback!r}")
+    if inspect.iscoroutinefunction(callback):
+        raise ConfigError(
+            f"on() calls back and awaits nothing, so {callback!r} would never run; give a plain function, or "
+            "use `async for`"
+        )
 
 
 class Collector(Sink):

@@ -5,7 +5,8 @@ import tomllib
 import pytest
 
 from engines.errors import ConfigError
-from realtime.config import Given, LiveConfig, resolve, settings, text_from_resolved
+from realtime.config import Given, LiveConfig, resolve, settings
+from realtime.config_text import text_from_resolved
 from realtime.setting_ranges import RANGES
 
 
