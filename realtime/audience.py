@@ -99,7 +99,7 @@ class Readers:
         """See `Audience`. Says on standard error what is heard, and by which engine."""
         engine = f"engine {facts.engine} ({facts.engine_reason})"
         tell(f"breath-live: listening to {printable(facts.source)}, {engine}, pack {facts.pack}")
-        return LinesSink(self._output)
+        return LinesSink(self._output, is_live=facts.is_live)
 
     def __enter__(self) -> Self:
         """Return the audience itself."""

@@ -33,6 +33,7 @@ class HubSink(Sink):
     def __init__(self, hub: Hub, facts: Facts, beginning: Beginning | None = None) -> None:
         self._hub = hub
         self._session = facts.session
+        self._is_live = facts.is_live
         self._bands = BandState.initial()
         self._since_frame = SinceFrame()
         self._beginning = beginning
@@ -57,10 +58,9 @@ class HubSink(Sink):
         self._hub.post(event_message(event, self._session))
         if isinstance(event, Health):
             if event.is_beginning:
-                self._hub.post(advice_message(event))
-            self._hub.set_health(
-                event.condition.value, sentence_from_health(event) if event.is_beginning else None
-            )
+                self._hub.post(advice_message(event, is_live=self._is_live))
+            advice = sentence_from_health(event, is_live=self._is_live) if event.is_beginning else None
+            self._hub.set_health(event.condition.value, advice)
 
     def notice(self, text: str) -> None:
         """See `Sink`."""

@@ -101,9 +101,9 @@ def start_message(start: StartMessage, session: int | None = None) -> Message:
     return Message(json_from_message(start, session=session), is_event=True, is_kept=True)
 
 
-def advice_message(event: Health) -> Message:
-    """What a condition that begins means, and what to do."""
-    text = sentence_from_health(event)
+def advice_message(event: Health, *, is_live: bool = True) -> Message:
+    """What a condition that begins means, and, of live sound, what to do."""
+    text = sentence_from_health(event, is_live=is_live)
     return Message(
         text_from_content({"event": "advice", "condition": event.condition.value, "text": text}), is_kept=True
     )

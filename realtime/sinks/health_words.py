@@ -5,23 +5,35 @@ from realtime.events import Apnoea, Condition, Health
 from realtime.health import SILENCE_DBFS
 from realtime.sinks.text import clock_from_seconds
 
+# What is wrong, and what to do about it where it is live.
 _SENTENCES = {
-    Condition.STALLED: "no sound is coming",
-    Condition.OVERRUNS: "{value:.0f} samples were lost, because this machine was too busy to fetch them; "
-    "close other programs if this goes on",
-    Condition.CLIPPING: "too loud: {value:.1f} % of the samples are at full scale; "
-    "turn the microphone down, or move it away",
-    Condition.TOO_QUIET: "too quiet ({value:.0f} dB): turn the microphone up, or bring it closer",
-    Condition.DC_OFFSET: "the sound is off its zero line by {value:.0f} % of full scale (DC offset); "
-    "another input, cable or adapter may be without",
-    Condition.HUM_50_HZ: "mains hum at 50 Hz, {value:.0f} dB above its surroundings; "
-    "move cables away from power supplies, or run on battery",
-    Condition.HUM_60_HZ: "mains hum at 60 Hz, {value:.0f} dB above its surroundings; "
-    "move cables away from power supplies, or run on battery",
+    Condition.STALLED: ("no sound is coming", ""),
+    Condition.OVERRUNS: (
+        "{value:.0f} samples were lost, because this machine was too busy to fetch them",
+        "close other programs if this goes on",
+    ),
+    Condition.CLIPPING: (
+        "too loud: {value:.1f} % of the samples are at full scale",
+        "turn the microphone down, or move it away",
+    ),
+    Condition.TOO_QUIET: ("too quiet ({value:.0f} dB)", "turn the microphone up, or bring it closer"),
+    Condition.DC_OFFSET: (
+        "the sound is off its zero line by {value:.0f} % of full scale (DC offset)",
+        "another input, cable or adapter may be without",
+    ),
+    Condition.HUM_50_HZ: (
+        "mains hum at 50 Hz, {value:.0f} dB above its surroundings",
+        "move cables away from power supplies, or run on battery",
+    ),
+    Condition.HUM_60_HZ: (
+        "mains hum at 60 Hz, {value:.0f} dB above its surroundings",
+        "move cables away from power supplies, or run on battery",
+    ),
 }
 _MUTED = (
-    "complete silence: a microphone may be muted or switched off, "
-    "or withheld from this program (see the privacy settings of the system)"
+    "complete silence",
+    "a microphone may be muted or switched off, or withheld from this program (see the privacy settings of "
+    "the system)",
 )
 _LABELS = {
     Condition.STALLED: "no sound",
@@ -34,11 +46,13 @@ _LABELS = {
 }
 
 
-def sentence_from_health(event: Health) -> str:
-    """What is wrong and what to do, in one sentence."""
-    if _is_muted(event):
-        return _MUTED
-    return _SENTENCES[event.condition].format(value=event.value)
+def sentence_from_health(event: Health, *, is_live: bool = True) -> str:
+    """What is wrong, in one sentence; of live sound also what to do."""
+    what, mend = _MUTED if _is_muted(event) else _SENTENCES[event.condition]
+    what = what.format(value=event.value)
+    if not is_live:
+        return f"{what}, in this recording"
+    return f"{what}; {mend}" if mend else what
 
 
 def label_from_health(event: Health) -> str:

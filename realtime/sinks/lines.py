@@ -16,10 +16,12 @@ class LinesSink(Sink):
 
     Args:
         output: where to; it is left open. None: only notices, because something else is written there.
+        is_live: whether something can be done about what is wrong with the sound.
     """
 
-    def __init__(self, output: LineOutput | None) -> None:
+    def __init__(self, output: LineOutput | None, *, is_live: bool = True) -> None:
         self._output = output
+        self._is_live = is_live
 
     def show(self, step: Step, status: Status) -> None:
         """See `Sink`."""
@@ -29,7 +31,7 @@ class LinesSink(Sink):
     def report(self, event: Report) -> None:
         """Tell what begins to be wrong, as a notice; a source tells itself that it delivers no sound."""
         if isinstance(event, Health) and event.is_beginning and event.condition is not Condition.STALLED:
-            self.notice(sentence_from_health(event))
+            self.notice(sentence_from_health(event, is_live=self._is_live))
 
     def notice(self, text: str) -> None:
         """See `Sink`."""

@@ -216,3 +216,12 @@ def test_every_condition_has_words_for_people(condition):
     for text in (sentence_from_health(event), label_from_health(event)):
         assert "{" not in text
         assert len(text) > 5
+
+
+def test_about_a_recording_nothing_can_be_done_any_more():
+    quiet = Health(Condition.TOO_QUIET, True, 16_000, -62.0, "dB")
+    assert sentence_from_health(quiet) == "too quiet (-62 dB); turn the microphone up, or bring it closer"
+    for condition in set(Condition) - {Condition.STALLED}:
+        said = sentence_from_health(Health(condition, True, 16_000, 12.0, "%"), is_live=False)
+        assert said.endswith(", in this recording")
+        assert "microphone" not in said
