@@ -31,15 +31,19 @@ def wrapped(text: str, columns: int) -> str:
     lines: list[str] = []
     for line in text.split("\n"):
         indent = line[: len(line) - len(line.lstrip())]
-        parts = textwrap.wrap(
-            line,
-            max(_LEAST_COLUMNS, columns),
-            subsequent_indent=f"{indent}  ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        lines += parts or [""]
+        lines += lines_of_words(line, columns, f"{indent}  ") or [""]
     return "\n".join(lines)
+
+
+def lines_of_words(line: str, columns: int, subsequent_indent: str = "") -> list[str]:
+    """Lines of at most `columns`, but for words that are longer: a path or a flag stays in one piece."""
+    return textwrap.wrap(
+        line,
+        max(_LEAST_COLUMNS, columns),
+        subsequent_indent=subsequent_indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def counted(n: int, what: str) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from realtime.cli_options import config_option, microphone_options, pack_option, threads_option
 from realtime.doctor.examination import Finding, Verdict, examine, exit_code_from_findings
+from realtime.telling import counted, lines_of_words
 
 _COLOURS = {Verdict.OK: "green", Verdict.NOTE: "cyan", Verdict.WARNING: "yellow", Verdict.FAILED: "red"}
 _WIDEST = 100
@@ -65,16 +65,15 @@ def lines_from_finding(finding: Finding, width: int) -> Iterator[str]:
     words = f"{finding.subject}: {finding.text}"
     if finding.mend:
         words += f"\n-> {finding.mend}"
-    wrapper = textwrap.TextWrapper(max(20, width - 8), break_on_hyphens=False, break_long_words=False)
-    wrapped = [part for line in words.splitlines() for part in wrapper.wrap(line)]
-    for number, line in enumerate(wrapped):
+    lines = [part for line in words.splitlines() for part in lines_of_words(line, width - 8)]
+    for number, line in enumerate(lines):
         yield f"{verdict if number == 0 else ' ' * 8}{line}"
 
 
 def _conclusion(findings: Sequence[Finding], code: int) -> str:
     n_warnings = sum(finding.verdict is Verdict.WARNING for finding in findings)
     if code == 0:
-        warnings = f", with {n_warnings} warning{'s' if n_warnings > 1 else ''}" if n_warnings else ""
+        warnings = f", with {counted(n_warnings, 'warning')}" if n_warnings else ""
         return f"The live path can work here{warnings}. Begin with: breath-live"
     subjects = [finding.subject for finding in findings if finding.verdict is Verdict.FAILED]
     only_sound = " Recordings and the demo can be heard." if code == 3 else ""

@@ -21,11 +21,10 @@ class Beginning:
 
     def __init__(self, start: StartMessage) -> None:
         self._start = start
-        self._is_dated = False
 
     def before(self, news: Step | Report) -> StartMessage:
         """The message; by the first news of the session that anybody asks with, the time is known."""
-        if self._is_dated:
+        if self._start.started_at:
             return self._start
         # The first sample was heard as long ago as the newest one is late and counts seconds.
         if isinstance(news, Step):
@@ -35,7 +34,6 @@ class Beginning:
         ago = datetime.timedelta(seconds=late_s + newest_sample / RATE_HZ)
         at = (datetime.datetime.now(datetime.UTC) - ago).isoformat(timespec="milliseconds")
         self._start = msgspec.structs.replace(self._start, started_at=at.replace("+00:00", "Z"))
-        self._is_dated = True
         return self._start
 
 
