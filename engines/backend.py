@@ -1,9 +1,9 @@
 """The Engine protocol, and the choice of a back end with its reason."""
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Protocol, Self
 
 import numpy as np
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from engines.errors import BackendUnavailableError, ConfigError, EngineError
 from engines.installing import install_extra
 
-NETWORKS = "networks"
+INFERENCE = "inference"
 GPU_ENGINES: tuple[str, ...] = ("tensorrt", "tensorrt-rtx")
 ENGINES: tuple[str, ...] = (*GPU_ENGINES, "onnxruntime", "openvino", "torch")
-# OpenVINO only where it is asked for: on some processors it is faster than ONNX Runtime, on others slower.
 _AUTO_ENGINES = tuple(name for name in ENGINES if name != "openvino")
+# Where OpenVINO wins by far. Elsewhere it is about as fast as ONNX Runtime, and costs more of a core.
+_AUTO_ENGINES_WITH_TILES = (*GPU_ENGINES, "openvino", "onnxruntime", "torch")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Inference:
         logits: (B, n_networks) float32, one logit per window and network, networks in the pack's order;
             sigmoid(logit) = P(exhale).
         stages_s: wall-clock seconds of each stage, in order of execution: `features`, then one per network.
-            Where networks run side by side their times overlap, and `NETWORKS` after them is that of all.
+            Where some run side by side their times overlap, and `INFERENCE` after them is that of all.
         presence_logits: (B, n_networks) float32, alike; sigmoid(logit) = P(breath). None for a pack whose
             networks know the phase only.
     """
@@ -108,8 +109,13 @@ def choose(
     has_onnx_graphs: bool,
     has_weights: bool,
     why_not_on_gpu: Callable[[str], str] | None = None,
+    has_int8_tiles: bool = False,
+    refused: Mapping[str, str] = MappingProxyType({}),
 ) -> Choice:
     """Choose the back end: TensorRT where it can run, else ONNX Runtime, else torch.
+
+    OpenVINO comes before ONNX Runtime where the graphs are INT8 and the processor multiplies that in tiles:
+    there it takes about half of the time (README, Speed). Elsewhere it runs only where it is asked for.
 
     Args:
         requested: `auto` or one of `ENGINES`.
@@ -117,6 +123,8 @@ def choose(
         has_weights: the pack holds weights that torch can load.
         why_not_on_gpu: what keeps one of `GPU_ENGINES` from running here, empty for nothing; None: they are
             not considered.
+        has_int8_tiles: the graphs are INT8, and the processor has tiles for it (`engines.processor`).
+        refused: engines that were tried and could not be opened, and why not.
 
     Raises:
         ConfigError: `requested` is not a name of an engine.
@@ -130,17 +138,20 @@ def choose(
         "openvino": _missing_for_graphs("openvino", install_extra("openvino"), has_onnx_graphs),
         "torch": _missing_for_torch(has_weights),
     }
+    missing |= refused
     if requested != "auto":
         if missing[requested]:
             raise BackendUnavailableError(f"engine {requested!r} cannot run: {missing[requested]}")
         return Choice(requested, "as asked for")
-    for name in _AUTO_ENGINES:
+    order = _AUTO_ENGINES_WITH_TILES if has_int8_tiles else _AUTO_ENGINES
+    for name in order:
         if not missing[name]:
-            better = _AUTO_ENGINES[: _AUTO_ENGINES.index(name)] if why_not_on_gpu else ("onnxruntime",)
-            reason = _passed_over({other: missing[other] for other in better if other != name})
+            better = order[: order.index(name)]
+            told = [other for other in better if why_not_on_gpu or other not in GPU_ENGINES]
+            reason = _passed_over({other: missing[other] for other in told})
             return Choice(name, reason or "the fastest that runs on this machine")
     raise BackendUnavailableError(
-        "no engine can run this pack: " + "; ".join(f"{name}: {missing[name]}" for name in _AUTO_ENGINES)
+        "no engine can run this pack: " + "; ".join(f"{name}: {missing[name]}" for name in order)
     )
 
 

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.backend import NETWORKS, Inference, inference_from_outputs
+from engines.backend import INFERENCE, Inference, inference_from_outputs
 from engines.closing import Closing
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import EngineError, EngineMissingError
 from engines.manifest import FEATURES
-from engines.pack import Pack, check_tensors
+from engines.pack import Pack, check_tensors, largest_first
 from engines.threads import default_n_threads
 from engines.worker import ThreadWorker
 
@@ -46,7 +46,7 @@ class OnnxEngine(Closing):
 
     def __init__(self, pack: Pack, n_threads: int | None = None) -> None:
         n_threads = n_threads or default_n_threads()
-        self._largest_first = _largest_first(pack)
+        self._largest_first = largest_first(pack)
         self._sessions: dict[str, Any] = {
             # Of the features' many small nodes a second thread makes none faster; it only uses more power.
             stage: open_session(path, n_threads if stage == self._largest_first[0] else 1)
@@ -77,13 +77,12 @@ class OnnxEngine(Closing):
         )
         stages_s = {FEATURES: time.perf_counter() - started}
         feed = {"images": images, "scalars": scalars}
-        started = time.perf_counter()
         ran = self._together([partial(self._timed, network, feed) for network in self._largest_first])
         by_network = dict(zip(self._largest_first, ran, strict=True))
         in_order = {stage: by_network[stage] for stage in self._sessions if stage != FEATURES}
         stages_s |= {network: network_s for network, (_, network_s) in in_order.items()}
         if self._beside:
-            stages_s[NETWORKS] = time.perf_counter() - started
+            stages_s[INFERENCE] = time.perf_counter() - started
         return inference_from_outputs([output for output, _ in in_order.values()], stages_s)
 
     def _together(self, calls: Sequence[Callable[[], _Result]]) -> list[_Result]:
@@ -123,16 +122,6 @@ class OnnxEngine(Closing):
 def _end_all(workers: Sequence[ThreadWorker]) -> None:
     for worker in workers:
         worker.end()
-
-
-def _largest_first(pack: Pack) -> list[str]:
-    """The networks by the size of their graphs, which stands for the work that they are."""
-
-    def size(network: str) -> int:
-        path = pack.graph_paths[network]
-        return path.stat().st_size if path.is_file() else 0
-
-    return sorted((network.name for network in pack.manifest.networks), key=size, reverse=True)
 
 
 def import_onnxruntime() -> Any:

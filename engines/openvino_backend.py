@@ -1,21 +1,26 @@
 """OpenVINO on the CPU: features and networks from the pack's graphs, without torch and ONNX Runtime."""
 
+import io
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.backend import Inference, inference_from_outputs
+from engines.backend import INFERENCE, Inference, inference_from_outputs
 from engines.closing import Closing
 from engines.contract import WINDOW_SAMPLES
 from engines.errors import BackendUnavailableError, EngineError, EngineMissingError
 from engines.installing import install_extra
 from engines.manifest import FEATURES
 from engines.openvino_cache import CompiledGraphs, default_root
-from engines.pack import Pack, check_tensors
+from engines.openvino_parts import Parts, cut_after, cut_before, shared_names
+from engines.pack import Pack, check_tensors, largest_first
 from engines.threads import default_n_threads
 
 INSTALL = install_extra("openvino")
@@ -25,24 +30,29 @@ _SETTINGS: dict[str, Any] = {
     "NUM_STREAMS": 1,
     # A program in the background runs where the system has room, not always on the first cores.
     "ENABLE_CPU_PINNING": False,
-    # Otherwise bfloat16 where the processor has it: other answers on other machines.
-    "INFERENCE_PRECISION_HINT": "f32",
 }
+_EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
+# Where the processor has bfloat16. Beside layers in INT8 what it rounds does not show: P moves by 0.001 on
+# average, as it does from one engine to another.
+_ROUNDED = {"INFERENCE_PRECISION_HINT": "bf16"}
 # What a graph is compiled for differs between processors, and a home may be shared by several machines.
 _PROPERTIES_OF_A_PROCESSOR = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
 _LOGGER = logging.getLogger(__name__)
 
 
 class OpenVinoEngine(Closing):
-    """Runs the pack's three graphs one after another; see `engines.backend.Engine`.
+    """Runs the pack's graphs, what does not depend on one another side by side; see `engines.backend.Engine`.
 
-    The graphs are compiled for one window, and several windows run one by one: graphs for any number of
-    windows are slower with one window, and no faster with several.
+    As soon as the images are there the largest network looks at them, while this thread goes on with the
+    scalars and the other networks: two cores that work for themselves wait for one another less than two that
+    share every layer. The graphs are compiled for one window, and several windows run one by one: graphs for
+    any number of windows are slower with one window, and no faster with several.
 
     Args:
         pack: a pack that has its graphs.
-        n_threads: threads of one inference; None: as many as there are cores, two at most, because one
-            window does not gain from more.
+        n_threads: of the images. Where there are several, all but one of them are the largest network's, and
+            the rest runs beside it in one. None: as many as there are cores, two at most, because one window
+            does not gain from more.
         cache_root: where compiled graphs are kept; None: the user's own cache folder.
 
     Attributes:
@@ -73,18 +83,37 @@ class OpenVinoEngine(Closing):
             processor = [core.get_property(_DEVICE, name) for name in _PROPERTIES_OF_A_PROCESSOR]
         except RuntimeError as error:
             raise BackendUnavailableError(f"OpenVINO cannot use this CPU: {error}") from error
+        n_threads = n_threads or default_n_threads()
+        self._is_side_by_side = n_threads > 1
+        self._largest, *self._others = largest_first(pack)
+        precision = _ROUNDED if pack.manifest.graph_precision == "int8" else _EXACT
+        n_threads_of = {FEATURES: n_threads, self._largest: max(1, n_threads - 1)}
         self.kept = CompiledGraphs.of(
             cache_root or default_root(),
             openvino.__version__,
             pack=pack.sha256,
             processor=processor,
-            settings=_SETTINGS,
+            settings=[_SETTINGS, precision],
         )
-        settings = _SETTINGS | {"INFERENCE_NUM_THREADS": n_threads or default_n_threads()}
-        self._requests: dict[str, Any] = {
-            stage: _compiled(core, stage, path, settings, self.kept).create_infer_request()
+        self._stages = {
+            stage: _linked(
+                _compiled(
+                    core,
+                    stage,
+                    path,
+                    _SETTINGS | (_EXACT if stage == FEATURES else precision),
+                    n_threads_of.get(stage, 1),
+                    self.kept,
+                )
+            )
             for stage, path in pack.graph_paths.items()
         }
+        features = self._stages[FEATURES]
+        self._window = features.first.get_tensor("windows").data
+        for network in (self._largest, *self._others):
+            # The networks read where the features were written.
+            self._stages[network].first.set_tensor("images", features.first.get_tensor("images"))
+            self._stages[network].second.set_tensor("scalars", features.second.get_tensor("scalars"))
 
     def warm_up(self) -> None:
         """Run once on silence."""
@@ -92,45 +121,96 @@ class OpenVinoEngine(Closing):
 
     def infer(self, windows: NDArray[np.float32]) -> Inference:
         """Run windows, (B, 16000) float32, through the features and every network."""
-        if not self._requests:
+        if not self._stages:
             raise EngineError("the engine is closed; open a new one")
-        stages_s = dict.fromkeys(self._requests, 0.0)
-        given: dict[str, list[NDArray[np.float32]]] = {
-            stage: [] for stage in self._requests if stage != FEATURES
+        if windows.shape[1:] != (WINDOW_SAMPLES,):
+            raise EngineError(f"windows have the shape {windows.shape} instead of (B, {WINDOW_SAMPLES})")
+        outputs: dict[str, list[NDArray[np.float32]]] = {
+            stage: [] for stage in self._stages if stage != FEATURES
         }
-        for row in range(len(windows)):
-            feed: dict[str, Any] = {"windows": windows[row : row + 1]}
-            for stage, request in self._requests.items():
-                started = time.perf_counter()
-                try:
-                    request.infer(feed, share_inputs=True)
-                except Exception as error:  # by what is wrong with the feed, these have no common base
-                    raise EngineError(f"OpenVINO failed in {stage}: {error}") from error
-                stages_s[stage] += time.perf_counter() - started
-                if stage == FEATURES:
-                    # The tensors themselves: the networks read where the features were written.
-                    feed = {name: request.get_tensor(name) for name in ("images", "scalars")}
-                else:
-                    given[stage].append(request.get_output_tensor(0).data.copy())
-        return inference_from_outputs([np.concatenate(rows) for rows in given.values()], stages_s)
+        stages_s = dict.fromkeys(self._stages, 0.0)
+        whole_s = 0.0
+        for window in windows:
+            self._window[0] = window
+            started = time.perf_counter()
+            self._infer_one()
+            whole_s += time.perf_counter() - started
+            for stage, parts in self._stages.items():
+                stages_s[stage] += sum(part.latency for part in parts) / 1000
+            for network, rows in outputs.items():
+                rows.append(self._stages[network].second.get_output_tensor(0).data.copy())
+        if self._is_side_by_side:
+            stages_s[INFERENCE] = whole_s
+        return inference_from_outputs([np.concatenate(rows) for rows in outputs.values()], stages_s)
+
+    def _infer_one(self) -> None:
+        features, largest = self._stages[FEATURES], self._stages[self._largest]
+        _run(FEATURES, features.first)
+        with self._beside(self._largest, largest.first):
+            _run(FEATURES, features.second)
+            for network in self._others:
+                for part in self._stages[network]:
+                    _run(network, part)
+        _run(self._largest, largest.second)
+
+    @contextmanager
+    def _beside(self, stage: str, request: Any) -> Iterator[None]:
+        """Run a graph while something else is being done, if there are threads for it, else before."""
+        if not self._is_side_by_side:
+            _run(stage, request)
+            yield
+            return
+        with _named(stage):
+            request.start_async()
+        try:
+            yield
+        finally:
+            with _named(stage):
+                request.wait()
 
     def close(self) -> None:
         """Release the graphs."""
-        self._requests = {}
+        self._stages = {}
 
 
-def _compiled(core: Any, stage: str, path: Path, settings: dict[str, Any], kept: CompiledGraphs) -> Any:
-    """The graph of a stage for one window, from the disk if it was compiled before."""
-    import io
+def _run(stage: str, request: Any) -> None:
+    with _named(stage):
+        # Outputs that are not shared would be copied.
+        request.infer(share_outputs=True)
 
+
+@contextmanager
+def _named(stage: str) -> Iterator[None]:
+    """Say in what it failed, if it does."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO failed in {stage}: {error}") from error
+
+
+def _linked(compiled: Parts) -> Parts:
+    """Inference requests of both parts; the second reads where the first writes."""
+    first, second = (part.create_infer_request() for part in compiled)
+    for name in shared_names(*compiled):
+        second.set_tensor(name, first.get_tensor(name))
+    return Parts(first, second)
+
+
+def _compiled(
+    core: Any, stage: str, path: Path, settings: dict[str, Any], n_threads: int, kept: CompiledGraphs
+) -> Parts:
+    """The graph of a stage for one window, in parts, from the disk if they were compiled before."""
     if not path.is_file():
         raise EngineMissingError(
             f"{path} is missing; make it with: breath-offline export --pack {path.parent}"
         )
-    blob = kept.read(stage)
-    if blob is not None:
+    # What follows the images, and the few layers behind the scalars, are not worth a second thread.
+    of_parts = [settings | {"INFERENCE_NUM_THREADS": n} for n in (n_threads, 1)]
+    names = [f"{stage}-{number}" for number in (1, 2)]
+    blobs = [kept.read(name) for name in names]
+    if None not in blobs:
         try:
-            return core.import_model(blob, _DEVICE, settings)
+            return Parts(*map(core.import_model, blobs, repeat(_DEVICE), of_parts))
         except RuntimeError as error:
             _LOGGER.warning("OpenVINO does not take back what it compiled of %s: %s", stage, error)
     try:
@@ -140,10 +220,13 @@ def _compiled(core: Any, stage: str, path: Path, settings: dict[str, Any], kept:
         model.reshape(
             {put: [1, *(axis.get_length() for axis in list(put.partial_shape)[1:])] for put in model.inputs}
         )
-        compiled = core.compile_model(model, _DEVICE, settings)
-        exported = io.BytesIO()
-        compiled.export_model(exported)
+        parts = cut_after(model, "images") if stage == FEATURES else cut_before(model, "scalars")
+        compiled = Parts(*map(core.compile_model, parts, repeat(_DEVICE), of_parts))
+        exported = [io.BytesIO() for _ in compiled]
+        for part, blob in zip(compiled, exported, strict=True):
+            part.export_model(blob)
     except RuntimeError as error:
         raise EngineError(f"OpenVINO cannot load {path}: {error}. Use --engine onnxruntime") from error
-    kept.write(stage, exported.getvalue())
+    for name, blob in zip(names, exported, strict=True):
+        kept.write(name, blob.getvalue())
     return compiled

@@ -105,6 +105,16 @@ def tensors_of(stage: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return ("images", "scalars"), (NETWORK_OUTPUT,)
 
 
+def largest_first(pack: Pack) -> list[str]:
+    """The networks of a pack by the size of their graphs, which stands for the work that they are."""
+
+    def size(network: str) -> int:
+        path = pack.graph_paths[network]
+        return path.stat().st_size if path.is_file() else 0
+
+    return sorted((network.name for network in pack.manifest.networks), key=size, reverse=True)
+
+
 def check_tensors(path: Path, stage: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
     """See that a graph takes and gives what its stage does.
 

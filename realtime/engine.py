@@ -6,6 +6,7 @@ from engines.backend import GPU_ENGINES, Choice, Engine, choose
 from engines.engine_cache import chosen_root
 from engines.errors import EngineError
 from engines.pack import Pack
+from engines.processor import has_int8_tiles
 
 
 def open_engine(pack: Pack, requested: str = "auto", n_threads: int | None = None) -> tuple[Engine, Choice]:
@@ -30,41 +31,45 @@ def open_engine(pack: Pack, requested: str = "auto", n_threads: int | None = Non
     from realtime.gpu_engine import why_not_tensorrt
 
     refused: dict[str, str] = {}
-
-    def chosen() -> Choice:
-        return choose(
+    while True:
+        choice = choose(
             requested,
             has_onnx_graphs=pack.has_graphs,
             has_weights=pack.has_weights,
-            why_not_on_gpu=lambda flavour: refused.get(flavour) or why_not_tensorrt(pack, flavour),
+            why_not_on_gpu=lambda flavour: why_not_tensorrt(pack, flavour),
+            has_int8_tiles=_gains_from_tiles(pack),
+            refused=refused,
         )
+        try:
+            return _open(pack, choice.name, n_threads), choice
+        except EngineError as error:
+            # Whether the library takes an engine, an old one or one for other GPUs, only opening it tells.
+            if requested != "auto" or choice.name not in (*GPU_ENGINES, "openvino"):
+                raise
+            refused[choice.name] = str(error)
 
-    choice = chosen()
-    while choice.name in GPU_ENGINES:
+
+def _open(pack: Pack, name: str, n_threads: int | None) -> Engine:
+    if name in GPU_ENGINES:
         from engines.fallback import FallbackEngine
         from realtime.gpu_engine import open_tensorrt
 
-        try:
-            engine = open_tensorrt(pack, choice.name)
-        except EngineError as error:
-            if requested != "auto":
-                raise
-            # Whether the library takes an engine, an old one or one for other GPUs, only opening it tells.
-            refused[choice.name] = str(error)
-            choice = chosen()
-        else:
-            return FallbackEngine(engine, lambda: _open_on_cpu(pack, n_threads)), choice
-    if choice.name == "onnxruntime":
+        return FallbackEngine(open_tensorrt(pack, name), lambda: _open_on_cpu(pack, n_threads))
+    if name == "onnxruntime":
         from engines.onnx_backend import OnnxEngine
 
-        return OnnxEngine(pack, n_threads), choice
-    if choice.name == "openvino":
+        return OnnxEngine(pack, n_threads)
+    if name == "openvino":
         from engines.openvino_backend import OpenVinoEngine
 
-        return OpenVinoEngine(pack, n_threads, openvino_root()), choice
+        return OpenVinoEngine(pack, n_threads, openvino_root())
     import torch
 
-    return _open_torch(pack, n_threads, "cuda" if torch.cuda.is_available() else "cpu"), choice
+    return _open_torch(pack, n_threads, "cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _gains_from_tiles(pack: Pack) -> bool:
+    return pack.manifest.graph_precision == "int8" and has_int8_tiles()
 
 
 def openvino_root(root: Path | None = None) -> Path | None:

@@ -111,7 +111,7 @@ def interleave(
         n_windows: at least 1.
         seconds: measured time, without warm-up and pauses.
         seed: of the order.
-        pause_s: before every hop where there are several lanes: the threads of the one before come to rest.
+        pause_s: before a hop of another lane than the one before, whose threads come to rest meanwhile.
         progress: called with hundredths done and 100.
         every_percent: called as often.
     """
@@ -119,11 +119,14 @@ def interleave(
     full = [lane for lane in lanes if lane.is_full]
     told = -1
     due = list(lanes)
+    before: Lane | None = None
     while due:
         for index in random.permutation(len(due)):
-            if pause_s and len(lanes) > 1:
+            lane = due[index]
+            if pause_s and before not in (None, lane):
                 time.sleep(pause_s)
-            due[index].hear()
+            lane.hear()
+            before = lane
         done = min(lane.done(n_windows, seconds) for lane in full)
         due = [
             lane

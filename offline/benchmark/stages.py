@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
-from engines.backend import NETWORKS
+from engines.backend import INFERENCE
 from engines.manifest import FEATURES
 
 TRANSFERS = ("upload", "download")
@@ -16,11 +16,11 @@ def successive(stages: Mapping[str, _Value]) -> dict[str, _Value]:
 
     Args:
         stages: what is known of each, by name, in order of execution. Where a GPU's work was timed in parts,
-            `gpu` is the same again; where networks ran side by side, `NETWORKS` is the time of all of them.
+            `gpu` is the same again; where something ran side by side, `INFERENCE` is the time of all of it.
     """
     names = list(stages)
     if {*TRANSFERS} & stages.keys():
         names = [name for name in names if name != "gpu"]
-    if NETWORKS in stages:
-        del names[names.index(FEATURES) + 1 : names.index(NETWORKS)]
+    if INFERENCE in stages:
+        del names[names.index(FEATURES) : names.index(INFERENCE)]
     return {name: stages[name] for name in names}

@@ -23,7 +23,7 @@ What is timed
   upload      sound (or features) to the GPU;  download: the networks' answers from there
   features    nine spectrograms and 39 numbers from a window
   cnn8, vgg   the networks
-  networks    all of them, where they run side by side: the times of cnn8 and vgg overlap then
+  inference   features and networks, where some of them run side by side and their times overlap
   gpu         all that a GPU does for a window as one CUDA graph, upload to download
   fusion      the networks' answers to one probability
   decision    is that breath? which phase, breathing rate

@@ -13,6 +13,7 @@ from engines.ensemble import sigmoid
 from engines.errors import EngineError, EngineMissingError
 from engines.onnx_backend import OnnxEngine
 from engines.openvino_backend import OpenVinoEngine
+from engines.openvino_parts import Parts
 from engines.pack import load_pack
 from realtime.engine import open_engine
 
@@ -97,7 +98,7 @@ def test_a_view_that_must_not_be_written_to_is_read(engine, probe_windows):
 def test_a_wrong_shape_is_an_error_of_the_engine_and_not_its_end(engine):
     silence = np.zeros((1, WINDOW_SAMPLES), np.float32)
     expected = engine.infer(silence).logits
-    with pytest.raises(EngineError, match="OpenVINO failed in features"):
+    with pytest.raises(EngineError, match=r"shape \(1, 100\) instead of \(B, 16000\)"):
         engine.infer(silence[:, :100])
     np.testing.assert_array_equal(engine.infer(silence).logits, expected)
 
@@ -114,14 +115,85 @@ def test_nothing_is_reported_to_anybody(engine):
     assert sys.modules["openvino_telemetry"] is None
 
 
-def test_it_runs_where_it_is_asked_for_and_only_there(int8_pack, root, monkeypatch):
+@pytest.mark.parametrize("has_tiles", [True, False])
+def test_it_runs_where_it_is_asked_for_and_where_the_processor_has_tiles(
+    int8_pack, root, monkeypatch, has_tiles
+):
     monkeypatch.setattr("engines.openvino_backend.default_root", lambda: root)
+    monkeypatch.setattr("realtime.engine.has_int8_tiles", lambda: has_tiles)
     asked, choice = open_engine(int8_pack, "openvino", n_threads=1)
     with asked:
         assert asked.name == choice.name == "openvino"
     automatic, choice = open_engine(int8_pack)
     with automatic:
+        assert automatic.name == choice.name == ("openvino" if has_tiles else "onnxruntime")
+        assert "openvino" not in choice.reason
+
+
+def test_tiles_are_of_no_use_to_float_graphs(exported_pack, monkeypatch):
+    monkeypatch.setattr("realtime.engine.has_int8_tiles", lambda: True)
+    automatic, choice = open_engine(exported_pack)
+    with automatic:
         assert choice.name == "onnxruntime"
+
+
+def test_where_it_cannot_be_opened_onnx_runtime_goes_on_unless_it_was_asked_for(int8_pack, root, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("no such instruction")
+
+    monkeypatch.setattr("engines.openvino_backend.default_root", lambda: root / "other")
+    monkeypatch.setattr("realtime.engine.has_int8_tiles", lambda: True)
+    monkeypatch.setattr("openvino.Core.compile_model", refuse)
+    automatic, choice = open_engine(int8_pack)
+    with automatic:
+        assert automatic.name == choice.name == "onnxruntime"
+    assert "openvino passed over: OpenVINO cannot load" in choice.reason
+    with pytest.raises(EngineError, match="no such instruction"):
+        open_engine(int8_pack, "openvino")
+
+
+@pytest.mark.parametrize("pack_name", ["int8_pack", "presence_pack"])
+def test_side_by_side_it_says_what_it_says_one_after_another(request, root, probe_windows, pack_name):
+    pack = request.getfixturevalue(pack_name)
+    with OpenVinoEngine(pack, n_threads=1, cache_root=root) as alone:
+        expected = alone.infer(probe_windows)
+    for n_threads in (2, 3):
+        with OpenVinoEngine(pack, n_threads, cache_root=root) as engine:
+            said = engine.infer(probe_windows)
+        np.testing.assert_allclose(said.logits, expected.logits, atol=1e-4)
+        assert list(said.stages_s) == [*expected.stages_s, "inference"]
+        assert 0 < max(said.stages_s["cnn8"], said.stages_s["vgg"]) < said.stages_s["inference"]
+
+
+class Failing:
+    """A request that fails at its first inference and works afterwards."""
+
+    def __init__(self, request):
+        self.request = request
+        self.has_failed = False
+
+    def __getattr__(self, name):
+        return getattr(self.request, name)
+
+    def infer(self, **given):
+        if not self.has_failed:
+            self.has_failed = True
+            raise RuntimeError("out of memory")
+        return self.request.infer(**given)
+
+
+@pytest.mark.parametrize(
+    ("stage", "part"), [("features", 0), ("features", 1), ("cnn8", 0), ("cnn8", 1), ("vgg", 1)]
+)
+def test_a_part_that_fails_is_named_and_the_engine_goes_on(int8_pack, root, probe_windows, stage, part):
+    with OpenVinoEngine(int8_pack, n_threads=2, cache_root=root) as engine:
+        expected = engine.infer(probe_windows[:1]).logits
+        parts = list(engine._stages[stage])
+        parts[part] = Failing(parts[part])
+        engine._stages[stage] = Parts(*parts)
+        with pytest.raises(EngineError, match=f"failed in {stage}: out of memory"):
+            engine.infer(probe_windows[1:2])
+        np.testing.assert_array_equal(engine.infer(probe_windows[:1]).logits, expected)
 
 
 def test_a_second_start_compiles_nothing_and_answers_the_same(
@@ -146,7 +218,7 @@ def foreign(_whole):
     "damage", [lambda whole: whole[: len(whole) // 2], foreign], ids=["cut off", "foreign"]
 )
 def test_a_broken_cache_does_not_keep_it_from_starting_and_is_mended(engine, int8_pack, own_root, damage):
-    path = next(own_root.glob("*/cnn8.blob"))
+    path = own_root / engine.kept.folder.name / "cnn8-1.blob"
     path.write_bytes(damage(path.read_bytes()))
     broken = path.read_bytes()
     silence = np.zeros((1, WINDOW_SAMPLES), np.float32)

@@ -148,11 +148,10 @@ def test_stages_that_add_up_need_no_warning():
 
 
 def test_networks_that_run_side_by_side_hide_nothing_and_nothing_else_behind_them():
-    stages = {"features": steady(4), "cnn8": steady(9), "vgg": steady(8), "networks": steady(9.5)}
+    stages = {"features": steady(4), "cnn8": steady(9), "vgg": steady(8), "inference": steady(13.5)}
     assert list(successive({"window": 0, **stages, "fusion": 0})) == [
         "window",
-        "features",
-        "networks",
+        "inference",
         "fusion",
     ]
     assert warnings_from_stages(stages, steady(13.6)) == []
