@@ -115,7 +115,7 @@ def choose(
     """Choose the back end: TensorRT where it can run, else ONNX Runtime, else torch.
 
     OpenVINO comes before ONNX Runtime where the graphs are INT8 and the processor multiplies that in tiles:
-    there it takes about half of the time (README, Speed). Elsewhere it runs only where it is asked for.
+    there it takes about half of the time. Elsewhere it runs only where it is asked for.
 
     Args:
         requested: `auto` or one of `ENGINES`.
@@ -148,8 +148,9 @@ def choose(
         if not missing[name]:
             better = order[: order.index(name)]
             told = [other for other in better if why_not_on_gpu or other not in GPU_ENGINES]
-            reason = _passed_over({other: missing[other] for other in told})
-            return Choice(name, reason or "the fastest that runs on this machine")
+            reasons = [_passed_over({other: missing[other] for other in told})]
+            reasons += ["the processor has AMX"] if name == "openvino" else []
+            return Choice(name, "; ".join(filter(None, reasons)) or "the fastest that runs on this machine")
     raise BackendUnavailableError(
         "no engine can run this pack: " + "; ".join(f"{name}: {missing[name]}" for name in order)
     )

@@ -1,6 +1,6 @@
 """Graphs as OpenVINO compiled them, kept on the disk, so that a start takes a third of the work.
 
-    <root>/<version>-<hash of the key>/<stage>.blob     sha256 of the content (32 bytes), then the content
+    <root>/<version>-<hash of the key>/<name>.blob      sha256 of the content (32 bytes), then the content
 
 The content is what OpenVINO exports. It is handed back only whole: what a crash cut off, or somebody changed,
 would be read by a parser in C++ that trusts it.

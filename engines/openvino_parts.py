@@ -29,11 +29,6 @@ def cut_before(model: Any, parameter: str) -> Parts:
     return _cut(model, {_name(node) for node in model.get_ordered_ops()} - _needing(model, [node]))
 
 
-def shared_names(first: Any, second: Any) -> set[str]:
-    """Names of the tensors that the second part takes from the first."""
-    return {put.any_name for put in second.inputs} & {name for put in first.outputs for name in put.names}
-
-
 def _cut(model: Any, first: Set[str]) -> Parts:
     from openvino import Model, opset13
 

@@ -74,7 +74,7 @@ threads_option = click.option(
     "--threads",
     "n_threads",
     metavar="N",
-    help="Threads of one inference; from two on, onnxruntime runs smaller networks beside.  [at most two]",
+    help="Threads of one inference; from two on, networks run side by side on a CPU.  [at most two]",
 )
 channel_option = click.option("--channel", metavar="N", help="Channel, counted from 0.  [the mean of all]")
 config_option = click.option(

@@ -1,6 +1,8 @@
 """Open the back end that was chosen, with the features it needs."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from engines.backend import GPU_ENGINES, Choice, Engine, choose
 from engines.engine_cache import chosen_root
@@ -13,7 +15,7 @@ def open_engine(pack: Pack, requested: str = "auto", n_threads: int | None = Non
     """Open an engine for a pack.
 
     One that runs on a GPU is replaced by one that does not when it fails later; see `FallbackEngine`. With
-    `auto`, one that cannot even be opened is passed over.
+    `auto`, one that cannot even be opened is passed over, as long as ONNX Runtime and torch are left.
 
     Args:
         pack: the model pack.
@@ -28,25 +30,39 @@ def open_engine(pack: Pack, requested: str = "auto", n_threads: int | None = Non
         ConfigError: `requested` is no engine, or the folder of engines that the environment names is no path.
         EngineError: it cannot run here.
     """
-    from realtime.gpu_engine import why_not_tensorrt
-
     refused: dict[str, str] = {}
     while True:
-        choice = choose(
-            requested,
-            has_onnx_graphs=pack.has_graphs,
-            has_weights=pack.has_weights,
-            why_not_on_gpu=lambda flavour: why_not_tensorrt(pack, flavour),
-            has_int8_tiles=_gains_from_tiles(pack),
-            refused=refused,
-        )
+        choice = choose_engine(pack, requested, refused)
         try:
             return _open(pack, choice.name, n_threads), choice
         except EngineError as error:
             # Whether the library takes an engine, an old one or one for other GPUs, only opening it tells.
             if requested != "auto" or choice.name not in (*GPU_ENGINES, "openvino"):
                 raise
-            refused[choice.name] = str(error)
+            refused[choice.name] = str(error) or type(error).__name__
+
+
+def choose_engine(pack: Pack, requested: str, refused: Mapping[str, str] = MappingProxyType({})) -> Choice:
+    """What `open_engine` would open, and why.
+
+    Args:
+        pack: the model pack.
+        requested: as for `open_engine`.
+        refused: those that could not be opened, and why not.
+
+    Raises:
+        ConfigError, BackendUnavailableError: as for `engines.backend.choose`.
+    """
+    from realtime.gpu_engine import why_not_tensorrt
+
+    return choose(
+        requested,
+        has_onnx_graphs=pack.has_graphs,
+        has_weights=pack.has_weights,
+        why_not_on_gpu=lambda flavour: why_not_tensorrt(pack, flavour),
+        has_int8_tiles=pack.manifest.graph_precision == "int8" and has_int8_tiles(),
+        refused=refused,
+    )
 
 
 def _open(pack: Pack, name: str, n_threads: int | None) -> Engine:
@@ -66,10 +82,6 @@ def _open(pack: Pack, name: str, n_threads: int | None) -> Engine:
     import torch
 
     return _open_torch(pack, n_threads, "cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _gains_from_tiles(pack: Pack) -> bool:
-    return pack.manifest.graph_precision == "int8" and has_int8_tiles()
 
 
 def openvino_root(root: Path | None = None) -> Path | None:

@@ -27,6 +27,14 @@ BRIGHTNESS_MIDDLE = 0.0115
 BRIGHTNESS_SPAN = 0.001
 
 
+# What an engine keeps of its graphs belongs to this run: the user's own cache is neither filled nor trusted.
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def _constants(**arrays):
     return [numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()]
 

@@ -49,7 +49,7 @@ EXTRAS = {
         "training, evaluation, and the torch engine",
         ("torch", "torchaudio", "librosa", "scikit-learn"),
     ),
-    "openvino": ("OpenVINO on a CPU, --engine openvino", ("openvino",)),
+    "openvino": ("OpenVINO, the faster engine on a CPU with AMX", ("openvino",)),
     "rtx": ("TensorRT for GeForce RTX and workstation GPUs", ("tensorrt-rtx-cu13",)),
     "gpu": ("TensorRT on any CUDA machine", ("tensorrt-cu13", "pycuda")),
 }
@@ -145,31 +145,23 @@ def engines(params: dict[str, Any]) -> Iterator[Finding]:
         EngineError: the one that was asked for cannot, or none can.
         PackError: there is no pack to run.
     """
-    from engines.backend import ENGINES, choose
+    from engines.backend import ENGINES
     from engines.errors import EngineError
-    from realtime.gpu_engine import why_not_tensorrt
+    from realtime.engine import choose_engine
 
     config = _config(params)
     loaded = _pack(config)
-
-    def choice_of(name: str) -> str:
-        return choose(
-            name,
-            has_onnx_graphs=loaded.has_graphs,
-            has_weights=loaded.has_weights,
-            why_not_on_gpu=lambda flavour: why_not_tensorrt(loaded, flavour),
-        ).name
-
     for name in ENGINES:
         try:
-            choice_of(name)
+            choose_engine(loaded, name)
         except EngineError as error:
             reason = str(error).removeprefix(f"engine {name!r} cannot run: ")
             yield Finding(f"engine {name}", Verdict.NOTE, f"not here: {reason}")
         else:
             yield Finding(f"engine {name}", Verdict.OK, "can run the pack")
-    text = f"--engine {config.engine} takes {choice_of(config.engine)}"
-    yield Finding("engine", Verdict.OK, text, measures={"engine": choice_of(config.engine)})
+    taken = choose_engine(loaded, config.engine).name
+    text = f"--engine {config.engine} takes {taken}"
+    yield Finding("engine", Verdict.OK, text, measures={"engine": taken})
 
 
 def latency(params: dict[str, Any]) -> Iterator[Finding]:

@@ -68,7 +68,8 @@ def _conditions(result: dict) -> str:
     gpu = f", {machine['gpu']}" if machine["gpu"] else ""
     runtimes = [name for name in ("onnxruntime", "openvino", "torch") if name in result["versions"]]
     versions = ", ".join(f"{name} {result['versions'][name]}" for name in runtimes)
-    overlap = "; onnxruntime's networks run side by side" if "onnxruntime" in result["engines"] else ""
+    overlapping = [name for name, engine in result["engines"].items() if "inference" in engine["stages_ms"]]
+    overlap = f"; on {' and '.join(overlapping)} some overlap, all are *inference*" if overlapping else ""
     return (
         f"{machine['cpu']}, {machine['usable_cores']} cores{gpu}; {versions}; pack {pack['name']} "
         f"(`{pack['sha256'][:12]}`, {pack['graph_precision']}). One window, from the block of sound that "

@@ -1,13 +1,16 @@
 """OpenVINO against ONNX Runtime on the same graphs, float and INT8, and what its cache does to a start."""
 
 import hashlib
+import importlib.machinery
 import importlib.util
 import shutil
 import sys
+import types
 
 import numpy as np
 import pytest
 
+import engines.openvino_backend
 from engines.contract import WINDOW_SAMPLES
 from engines.ensemble import sigmoid
 from engines.errors import EngineError, EngineMissingError
@@ -165,35 +168,156 @@ def test_side_by_side_it_says_what_it_says_one_after_another(request, root, prob
         assert 0 < max(said.stages_s["cnn8"], said.stages_s["vgg"]) < said.stages_s["inference"]
 
 
-class Failing:
-    """A request that fails at its first inference and works afterwards."""
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_graph_that_uses_its_input_in_both_parts_answers_as_in_onnx_runtime(
+    tiny_pack, tmp_path, probe_windows, n_threads
+):
+    pack = load_pack(tiny_pack)
+    with OnnxEngine(pack, n_threads=1) as other:
+        expected = other.infer(probe_windows)
+    with OpenVinoEngine(pack, n_threads, cache_root=tmp_path) as engine:
+        assert "windows" in inputs_of(engine._stages["features"].second)
+        np.testing.assert_allclose(engine.infer(probe_windows).logits, expected.logits, atol=1e-4)
 
-    def __init__(self, request):
-        self.request = request
-        self.has_failed = False
 
-    def __getattr__(self, name):
-        return getattr(self.request, name)
+def inputs_of(request):
+    return {put.any_name for put in request.model_inputs}
+
+
+def test_no_windows_get_no_answers(engine):
+    assert engine.infer(np.empty((0, WINDOW_SAMPLES), np.float32)).logits.shape == (0, 2)
+
+
+class Recorded:
+    """A request that tells what is done with it, and fails where it should."""
+
+    def __init__(self, name, request, log, fails_in=None, error=None):
+        self.name, self.request, self.log = name, request, log
+        self.fails_in, self.error = fails_in, error or RuntimeError("out of memory")
+
+    def __getattr__(self, attribute):
+        return getattr(self.request, attribute)
+
+    def _do(self, what, **given):
+        self.log.append(f"{what} {self.name}")
+        is_failing, self.fails_in = self.fails_in == what, None if self.fails_in == what else self.fails_in
+        # What failed while it ran is told by those who wait for it.
+        if what == "wait" or not is_failing:
+            getattr(self.request, what)(**given)
+        if is_failing:
+            raise self.error
 
     def infer(self, **given):
-        if not self.has_failed:
-            self.has_failed = True
-            raise RuntimeError("out of memory")
-        return self.request.infer(**given)
+        self._do("infer", **given)
+
+    def start_async(self):
+        self._do("start_async")
+
+    def wait(self):
+        self._do("wait")
+
+
+def recorded(engine, **fails):
+    """All parts of an engine recorded; `fails`: of the first or second part of a stage, in what."""
+    log = []
+    for stage, parts in engine._stages.items():
+        engine._stages[stage] = Parts(
+            *(
+                Recorded(f"{stage}-{number}", part, log, *fails.get(f"{stage}_{number}", ()))
+                for number, part in enumerate(parts, 1)
+            )
+        )
+    return log
+
+
+BESIDE = ["infer features-2", "infer cnn8-1", "infer cnn8-2"]
+
+
+def test_the_largest_network_begins_as_soon_as_there_are_images(int8_pack, root, probe_windows):
+    for n_threads, beside in (
+        (2, ["start_async vgg-1", *BESIDE, "wait vgg-1"]),
+        (1, ["infer vgg-1", *BESIDE]),
+    ):
+        with OpenVinoEngine(int8_pack, n_threads, cache_root=root) as engine:
+            log = recorded(engine)
+            engine.infer(probe_windows[:1])
+        assert log == ["infer features-1", *beside, "infer vgg-2"]
 
 
 @pytest.mark.parametrize(
-    ("stage", "part"), [("features", 0), ("features", 1), ("cnn8", 0), ("cnn8", 1), ("vgg", 1)]
+    ("part", "fails_in"),
+    [
+        ("features_1", "infer"),
+        ("features_2", "infer"),
+        ("cnn8_1", "infer"),
+        ("cnn8_2", "infer"),
+        ("vgg_1", "start_async"),
+        ("vgg_1", "wait"),
+        ("vgg_2", "infer"),
+    ],
 )
-def test_a_part_that_fails_is_named_and_the_engine_goes_on(int8_pack, root, probe_windows, stage, part):
+def test_a_part_that_fails_is_named_and_the_engine_goes_on(int8_pack, root, probe_windows, part, fails_in):
     with OpenVinoEngine(int8_pack, n_threads=2, cache_root=root) as engine:
         expected = engine.infer(probe_windows[:1]).logits
-        parts = list(engine._stages[stage])
-        parts[part] = Failing(parts[part])
-        engine._stages[stage] = Parts(*parts)
-        with pytest.raises(EngineError, match=f"failed in {stage}: out of memory"):
+        log = recorded(engine, **{part: (fails_in,)})
+        with pytest.raises(EngineError, match=f"failed in {part[:-2]}: out of memory"):
             engine.infer(probe_windows[1:2])
+        assert ("wait vgg-1" in log) == (part != "features_1"), "nothing may be left running"
         np.testing.assert_array_equal(engine.infer(probe_windows[:1]).logits, expected)
+
+
+def test_after_an_interruption_nothing_runs_on(int8_pack, root, probe_windows):
+    with OpenVinoEngine(int8_pack, n_threads=2, cache_root=root) as engine:
+        expected = engine.infer(probe_windows[:1]).logits
+        log = recorded(engine, cnn8_1=("infer", KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            engine.infer(probe_windows[1:2])
+        assert log[-1] == "wait vgg-1"
+        np.testing.assert_array_equal(engine.infer(probe_windows[:1]).logits, expected)
+
+
+def test_what_calls_itself_openvino_and_is_not_is_passed_over(int8_pack, monkeypatch):
+    monkeypatch.setattr("realtime.engine.has_int8_tiles", lambda: True)
+    other = types.ModuleType("openvino")
+    other.__spec__ = importlib.machinery.ModuleSpec("openvino", None)
+    monkeypatch.setitem(sys.modules, "openvino", other)
+    automatic, choice = open_engine(int8_pack)
+    with automatic:
+        assert choice.name == "onnxruntime"
+    assert "openvino passed over: OpenVINO cannot be loaded" in choice.reason
+
+
+def test_what_was_refused_without_a_word_is_not_tried_for_ever(int8_pack, monkeypatch):
+    def refuse(*_):
+        raise EngineError("")
+
+    monkeypatch.setattr("realtime.engine.has_int8_tiles", lambda: True)
+    monkeypatch.setattr("engines.openvino_backend.OpenVinoEngine.__init__", refuse)
+    automatic, choice = open_engine(int8_pack)
+    with automatic:
+        assert "openvino passed over: EngineError" in choice.reason
+
+
+def test_layers_that_are_not_int8_are_rounded_only_where_there_are_tiles(
+    int8_pack, tmp_path, monkeypatch, presence_pack
+):
+    def precisions(pack, has_tiles):
+        monkeypatch.setattr("engines.openvino_backend.has_int8_tiles", lambda: has_tiles)
+        asked = []
+
+        def compile_graphs(core, stage, path, settings, n_threads, kept):
+            asked.append((stage, settings["INFERENCE_PRECISION_HINT"]))
+            return compiled(core, stage, path, settings, n_threads, kept)
+
+        compiled = engines.openvino_backend._compiled
+        with monkeypatch.context() as patched:
+            patched.setattr("engines.openvino_backend._compiled", compile_graphs)
+            OpenVinoEngine(pack, cache_root=tmp_path).close()
+        return dict(asked)
+
+    assert precisions(int8_pack, True) == {"features": "f32", "cnn8": "bf16", "vgg": "bf16"}
+    assert set(precisions(int8_pack, False).values()) == {"f32"}
+    assert set(precisions(presence_pack, True).values()) == {"f32"}
 
 
 def test_a_second_start_compiles_nothing_and_answers_the_same(

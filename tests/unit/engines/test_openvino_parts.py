@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from engines.openvino_parts import cut_after, cut_before, shared_names
+from engines.openvino_parts import cut_after, cut_before
 from engines.pack import load_pack
 
 if importlib.util.find_spec("openvino") is None:
@@ -24,6 +24,11 @@ def openvino():
 
 def puts(puts):
     return [put.any_name for put in puts]
+
+
+def shared_names(first, second):
+    """What goes from the first part to the second."""
+    return set(puts(second.inputs)) & {name for put in first.outputs for name in put.names}
 
 
 def test_a_network_looks_at_the_images_without_the_scalars(openvino):

@@ -1,5 +1,6 @@
 """breath-live doctor: what it finds, in words and codes, and that nothing broken breaks it."""
 
+import importlib.util
 import json
 import re
 import shutil
@@ -100,6 +101,16 @@ def test_the_engines_say_why_not(tiny_pack):
     assert found["engine torch"].verdict is Verdict.NOTE
     assert "no weights for torch" in found["engine torch"].text
     assert found["engine"].measures == {"engine": "onnxruntime"}
+
+
+@pytest.mark.parametrize("has_tiles", [True, False])
+def test_the_engine_that_is_taken_is_the_one_that_will_run(clean_environment, monkeypatch, has_tiles):
+    monkeypatch.setattr("realtime.engine.has_int8_tiles", lambda: has_tiles)
+    has_openvino = importlib.util.find_spec("openvino") is not None
+    expected = "openvino" if has_tiles and has_openvino else "onnxruntime"
+    # In this process, where the processor can be made up.
+    found = by_subject(doctor_checks.engines(PARAMS | {"pack": "default"}))
+    assert found["engine"].measures == {"engine": expected}
 
 
 def test_an_engine_that_was_asked_for_and_cannot_run_is_a_failure():
