@@ -49,8 +49,8 @@ _PACKAGES = (
 _SOUND_S = 60.0
 # Of the windows of an engine: enough for a median, and soon over at a tenth of an engine's speed.
 _SLOW_SHARE = 1 / 8
-# The threads of torch go on spinning for a while when their work is done, on the cores of whoever is next.
-_PAUSE_S = 0.005
+# The threads of torch go on spinning for about 5 ms when their work is done, on the cores of whoever is next.
+_PAUSE_S = 0.01
 
 ShowProgress = Callable[[str], AbstractContextManager[Progress]]
 
