@@ -80,7 +80,7 @@ def benchmark(
     """Time the live path on this machine, stage by stage.
 
     From the block of sound that completes a window to the decision, through the code that breath-live runs;
-    and what a live session costs between hops. Several engines take turns, window by window.
+    and what a live session costs between hops. Several engines take turns.
     """
     needed = [*(_REFERENCE_NEEDS if against else ()), *(["matplotlib"] if plot_path else [])]
     need_workshop(*needed)

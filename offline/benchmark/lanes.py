@@ -1,4 +1,4 @@
-"""Engines side by side: each hears the same sound through its own live path, window by window in turn."""
+"""Engines side by side: each hears the same sound through its own live path, some windows of it in turn."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -65,7 +65,7 @@ class Lane:
         while n_windows:
             n_windows -= len(list(self._pipeline.push(next(self._blocks))))
 
-    def hear(self) -> None:
+    def hear(self, *, is_kept: bool = True) -> None:
         """Hear one hop, which completes one window, and keep how long that took."""
         block = next(self._blocks)
         began = time.perf_counter()
@@ -73,6 +73,8 @@ class Lane:
         windowed_at = time.perf_counter()
         (step,) = due
         hop_s = time.perf_counter() - began
+        if not is_kept:
+            return
         self.hops_s.append(hop_s)
         self._measured_s += hop_s
         stages_s = dict(step.stages_s)
@@ -97,20 +99,25 @@ def interleave(
     n_windows: int,
     seconds: float,
     seed: int,
+    n_in_turn: int = 1,
+    n_settling: int = 0,
     pause_s: float = 0.0,
     progress: Progress = lambda _n_done, _n_all: None,
     every_percent: Callable[[], None] = lambda: None,
 ) -> None:
-    """Measure all lanes, warm already, in rounds: one window each, in an order that is drawn for every round.
+    """Measure all lanes, warm already, in rounds: some windows each, in an order drawn for every round.
 
-    So whatever the machine does meanwhile, it does to all. The rounds end when every full lane has heard
-    `n_windows` and for `seconds`; the others hear their share of `n_windows`, spread over the same time.
+    So whatever the machine does meanwhile, it does to all. What one lane leaves in the caches is not the next
+    one's fault: its first windows after another lane may be left out. The rounds end when every full lane has
+    heard `n_windows` and for `seconds`; the others hear their share of `n_windows`, spread over that time.
 
     Args:
         lanes: at least one of them full.
         n_windows: at least 1.
         seconds: measured time, without warm-up and pauses.
         seed: of the order.
+        n_in_turn: windows of a lane in a round.
+        n_settling: windows that a lane hears before those, and that are not kept, after another lane.
         pause_s: before a hop of another lane than the one before, whose threads come to rest meanwhile.
         progress: called with hundredths done and 100.
         every_percent: called as often.
@@ -123,9 +130,12 @@ def interleave(
     while due:
         for index in random.permutation(len(due)):
             lane = due[index]
-            if pause_s and before not in (None, lane):
+            if before not in (None, lane):
                 time.sleep(pause_s)
-            lane.hear()
+                for _ in range(n_settling):
+                    lane.hear(is_kept=False)
+            for _ in range(n_in_turn):
+                lane.hear()
             before = lane
         done = min(lane.done(n_windows, seconds) for lane in full)
         due = [

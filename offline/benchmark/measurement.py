@@ -49,6 +49,10 @@ _PACKAGES = (
 _SOUND_S = 60.0
 # Of the windows of an engine: enough for a median, and soon over at a tenth of an engine's speed.
 _SLOW_SHARE = 1 / 8
+# Of an engine before it is another one's turn; so few that whatever the machine does meanwhile meets all.
+_TURN_WINDOWS = 16
+# After another engine an engine finds the caches full of that one's weights, which no live session does.
+_SETTLING_WINDOWS = 1
 # The threads of torch go on spinning for about 5 ms when their work is done, on the cores of whoever is next.
 _PAUSE_S = 0.01
 
@@ -164,6 +168,8 @@ def _measure(lanes: list[Lane], settings: BenchmarkSettings, progress: ShowProgr
             n_windows=settings.n_windows,
             seconds=settings.seconds,
             seed=settings.seed,
+            n_in_turn=_TURN_WINDOWS,
+            n_settling=_SETTLING_WINDOWS,
             pause_s=_PAUSE_S,
             progress=tell,
             every_percent=lambda: readings.append(read_system()),

@@ -34,9 +34,10 @@ What the columns are (milliseconds, one window)
   per s       throughput: windows a second, one after another
 
 How
-  Every engine hears the same sound, window by window in turn, in an order that is drawn anew for every round:
-  what the machine does meanwhile, it does to all. Warm-up is not counted. At least 1,024 windows and 10 s of
-  measured time; the reference gets an eighth of the windows.
+  Every engine hears the same sound, 16 windows in turn, in an order that is drawn anew for every round: what
+  the machine does meanwhile, it does to all. Warm-up is not counted, nor is the first window after another
+  engine, which finds that one's weights in the caches. At least 1,024 windows and 10 s of measured time; the
+  reference gets an eighth of the windows.
   ratio       median of the reference over median of the engine: librosa and eager torch, as published
   live session  a process of its own hears in real time, and sleeps between hops, from which a processor
               needs time to wake: its answers take longer than window after window. CPU: seconds of all

@@ -111,6 +111,24 @@ def test_every_round_holds_every_engine_once_in_a_drawn_order(make_lane):
     assert len(set(rounds)) == 6
 
 
+def test_turns_of_several_windows_and_what_follows_another_engine_is_not_kept(make_lane):
+    log = []
+    lanes = [make_lane(name, log) for name in "ab"]
+    measured(lanes, log, n_windows=12, n_in_turn=4, n_settling=2)
+    assert [len(lane.hops_s) for lane in lanes] == [12, 12]
+    turns = [(name, len(list(heard))) for name, heard in itertools.groupby(order_of(log))]
+    # The first turn of all follows nobody, and who ends a round may begin the next one.
+    assert turns[0][1] in (4, 8)
+    assert {n_heard for _, n_heard in turns[1:]} <= {6, 10}
+    assert sum(n_heard for _, n_heard in turns) == 2 * 12 + 2 * (len(turns) - 1)
+
+
+def test_who_is_alone_follows_nobody(make_lane):
+    log = []
+    measured([make_lane("a", log)], log, n_windows=8, n_in_turn=4, n_settling=2)
+    assert len(order_of(log)) == 8
+
+
 def test_the_same_seed_draws_the_same_order(make_lane):
     orders = []
     for seed in (1, 1, 2):
