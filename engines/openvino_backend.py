@@ -1,7 +1,9 @@
 """OpenVINO on the CPU: features and networks from the pack's graphs, without torch and ONNX Runtime."""
 
+import functools
 import io
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,16 +72,9 @@ class OpenVinoEngine(Closing):
     name = "openvino"
 
     def __init__(self, pack: Pack, n_threads: int | None = None, cache_root: Path | None = None) -> None:
-        import sys
-
         try:
-            # OpenVINO reports its import to its maker unless this package is absent; a program that listens
-            # to a microphone must not talk to anybody unasked.
-            modules: dict[str, Any] = sys.modules
-            modules.setdefault("openvino_telemetry", None)
-            import openvino
-
-            core = openvino.Core()
+            openvino = import_openvino()
+            core = only_core()
             processor = [core.get_property(_DEVICE, name) for name in _PROPERTIES_OF_A_PROCESSOR]
         except (ImportError, AttributeError, OSError) as error:
             raise BackendUnavailableError(f"OpenVINO cannot be loaded ({error}); {INSTALL}") from error
@@ -170,6 +165,30 @@ class OpenVinoEngine(Closing):
     def close(self) -> None:
         """Release the graphs."""
         self._stages = {}
+
+
+def import_openvino() -> Any:
+    """The module `openvino`; whoever needs it, or a part of it, calls this before.
+
+    It reports its import to its maker unless another package is absent; a program that listens to a
+    microphone must not talk to anybody unasked.
+    """
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("openvino_telemetry", None)
+    import openvino
+
+    return openvino
+
+
+@functools.cache
+def only_core() -> Any:
+    """OpenVINO's core, the same for the whole process, which never ends.
+
+    Where there is AMX, each one gives the thread that uses it first another stack for signals, and takes it
+    back when it ends. Of several that end in another order than the opposite one the thread is left with a
+    stack that is gone, and the next Ctrl-C is a segmentation fault (seen with 2026.4.1).
+    """
+    return import_openvino().Core()
 
 
 def _run(stage: str, request: Any) -> None:

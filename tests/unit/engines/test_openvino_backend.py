@@ -3,6 +3,7 @@
 import importlib.machinery
 import importlib.util
 import shutil
+import subprocess
 import sys
 import types
 
@@ -111,6 +112,34 @@ def test_a_closed_engine_says_so(int8_pack, root):
     with pytest.raises(EngineError, match="closed"):
         engine.warm_up()
     engine.close()
+
+
+def test_ctrl_c_finds_a_stack_after_engines_that_ended_in_any_order(int8_pack, root):
+    script = """
+import faulthandler, os, signal, sys, time
+from pathlib import Path
+from engines.openvino_backend import OpenVinoEngine
+from engines.pack import load_pack
+
+# As pytest and many services do: signals are handled on a stack of their own.
+faulthandler.enable()
+engines = [OpenVinoEngine(load_pack(), 1, Path(sys.argv[1])) for _ in range(3)]
+for engine in engines:
+    engine.warm_up()
+for number in (1, 0, 2):
+    engines[number].close()
+    engines[number] = None
+del engine
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(10)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script, root], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("interrupted\n", "", 0)
 
 
 def test_nothing_is_reported_to_anybody(engine):
@@ -280,6 +309,7 @@ def test_what_calls_itself_openvino_and_is_not_is_passed_over(int8_pack, monkeyp
     other = types.ModuleType("openvino")
     other.__spec__ = importlib.machinery.ModuleSpec("openvino", None)
     monkeypatch.setitem(sys.modules, "openvino", other)
+    monkeypatch.setattr("engines.openvino_backend.only_core", engines.openvino_backend.only_core.__wrapped__)
     automatic, choice = open_engine(int8_pack)
     with automatic:
         assert choice.name == "onnxruntime"

@@ -1,11 +1,11 @@
 """Where a model is cut, and that its parts together are the whole."""
 
 import importlib.util
-import sys
 
 import numpy as np
 import pytest
 
+from engines.openvino_backend import import_openvino, only_core
 from engines.openvino_parts import cut_after, cut_before
 from engines.pack import load_pack
 
@@ -15,11 +15,7 @@ if importlib.util.find_spec("openvino") is None:
 
 @pytest.fixture(scope="module")
 def openvino():
-    # As the engine does: without this package OpenVINO tells nobody that it was imported.
-    sys.modules.setdefault("openvino_telemetry", None)
-    import openvino
-
-    return openvino
+    return import_openvino()
 
 
 def puts(puts):
@@ -31,9 +27,9 @@ def shared_names(first, second):
     return set(puts(second.inputs)) & {name for put in first.outputs for name in put.names}
 
 
-def test_a_network_looks_at_the_images_without_the_scalars(openvino):
+def test_a_network_looks_at_the_images_without_the_scalars():
     for network in ("cnn8", "vgg"):
-        model = openvino.Core().read_model(str(load_pack().graph_paths[network]))
+        model = only_core().read_model(str(load_pack().graph_paths[network]))
         first, second = cut_before(model, "scalars")
         assert puts(first.inputs) == ["images"]
         assert shared_names(first, second) == {"cut0"}, "one vector of the image goes on"
@@ -43,8 +39,8 @@ def test_a_network_looks_at_the_images_without_the_scalars(openvino):
         assert n_first > 3 * n_second, "nearly all of the work is in the first part"
 
 
-def test_the_images_do_not_wait_for_the_scalars(openvino):
-    model = openvino.Core().read_model(str(load_pack().graph_paths["features"]))
+def test_the_images_do_not_wait_for_the_scalars():
+    model = only_core().read_model(str(load_pack().graph_paths["features"]))
     first, second = cut_after(model, "images")
     assert puts(first.inputs) == ["windows"]
     assert puts(first.outputs)[0] == "images"
@@ -70,7 +66,7 @@ def diamond(openvino):
 
 @pytest.mark.parametrize(("cut", "name"), [(cut_after, "p"), (cut_before, "b")])
 def test_inputs_and_constants_that_both_parts_need_are_in_both(openvino, cut, name):
-    core = openvino.Core()
+    core = only_core()
     first, second = cut(diamond(openvino), name)
     assert puts(first.inputs) == ["a"]
     assert set(puts(second.inputs)) == {"a", "b", *shared_names(first, second)}
