@@ -87,7 +87,7 @@ class Lane:
         """What its engine has to tell, such as that it failed and another one goes on."""
         return self._pipeline.take_notices()
 
-    def done(self, n_windows: int, seconds: float) -> float:
+    def done(self, n_windows: float, seconds: float) -> float:
         """How much of what is wanted has been measured, 0-1: of windows or seconds, whichever is behind."""
         by_time = self._measured_s / seconds if seconds > 0 else 1.0
         return min(1.0, len(self.hops_s) / n_windows, by_time)
@@ -134,9 +134,11 @@ def interleave(
                 time.sleep(pause_s)
                 for _ in range(n_settling):
                     lane.hear(is_kept=False)
+            before = lane
             for _ in range(n_in_turn):
                 lane.hear()
-            before = lane
+                if lane.done(lane.share * n_windows, seconds if lane.is_full else 0.0) >= 1:
+                    break
         done = min(lane.done(n_windows, seconds) for lane in full)
         due = [
             lane

@@ -37,7 +37,8 @@ TOLERANCES = {
     "mfcc": Tolerance(1e-3),  # z per row magnifies the rounding of rows that hardly vary
     # Strict although CENS quantises: no share in these windows is within rounding of a step. One that flips
     # shows as 0.01 to 0.1 over 41 frames: look whether it is a tie before loosening anything.
-    "chroma": Tolerance(2e-4),
+    # Rounding, which differs between processors: 2.1e-4 of a full-scale square on a Xeon with AMX.
+    "chroma": Tolerance(3e-4),
     "gammatone": Tolerance(1e-5),
     "modulation": Tolerance(2e-4),  # coefficients reach 60 standard deviations
     "tempogram": Tolerance(1e-4),
