@@ -132,7 +132,7 @@ def choose(
     """
     if requested not in ("auto", *ENGINES):
         raise ConfigError(f"unknown engine {requested!r}; choose auto, {', '.join(ENGINES)}")
-    asked = [name for name in GPU_ENGINES if requested in ("auto", name)]
+    asked = [name for name in GPU_ENGINES if requested in ("auto", name) and name not in refused]
     missing = {name: why_not_on_gpu(name) if why_not_on_gpu else "not considered here" for name in asked} | {
         "onnxruntime": _missing_for_graphs("onnxruntime", "pip install onnxruntime", has_onnx_graphs),
         "openvino": _missing_for_graphs("openvino", install_extra("openvino"), has_onnx_graphs),

@@ -52,11 +52,11 @@ def _cut(model: Any, first: Set[str]) -> Parts:
             put.replace_source_output(stand_ins[key].output(0))
     rest = [result for result in results if _name(result) not in first]
     inputs = [*parameters, *stand_ins.values()]
-    return Parts(*(Model(ends, _among(inputs, _needed_by(ends)), "part") for ends in (outs, rest)))
-
-
-def _among(nodes: Iterable[Any], names: Set[str]) -> list[Any]:
-    return [node for node in nodes if _name(node) in names]
+    parts = []
+    for ends in (outs, rest):
+        needed = _needed_by(ends)
+        parts.append(Model(ends, [node for node in inputs if _name(node) in needed], "part"))
+    return Parts(*parts)
 
 
 def _needing(model: Any, nodes: Iterable[Any]) -> set[str]:
