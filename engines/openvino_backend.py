@@ -23,7 +23,7 @@ from engines.manifest import FEATURES
 from engines.openvino_cache import CompiledGraphs, default_root
 from engines.openvino_parts import Parts, cut_after, cut_before
 from engines.pack import Pack, check_tensors, largest_first
-from engines.processor import has_int8_tiles
+from engines.processor import runs_in_tiles
 from engines.threads import default_n_threads
 
 INSTALL = install_extra("openvino")
@@ -83,7 +83,7 @@ class OpenVinoEngine(Closing):
         n_threads = n_threads or default_n_threads()
         self._is_side_by_side = n_threads > 1
         self._largest, *self._others = largest_first(pack)
-        is_rounded = pack.manifest.graph_precision == "int8" and has_int8_tiles()
+        is_rounded = runs_in_tiles(pack.manifest.graph_precision)
         of_networks = _SETTINGS | (_ROUNDED if is_rounded else _EXACT)
         of_features = _SETTINGS | _EXACT
         self.kept = CompiledGraphs.of(

@@ -5,6 +5,11 @@ from pathlib import Path
 _FLAG = "amx_int8"
 
 
+def runs_in_tiles(graph_precision: str) -> bool:
+    """Whether graphs of this precision, such as `int8`, are multiplied in tiles here."""
+    return graph_precision == "int8" and has_int8_tiles()
+
+
 def has_int8_tiles(cpu_info: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether this processor multiplies INT8 matrices in tiles (Intel AMX), as far as the system tells.
 

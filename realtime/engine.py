@@ -8,7 +8,7 @@ from engines.backend import GPU_ENGINES, Choice, Engine, choose
 from engines.engine_cache import chosen_root
 from engines.errors import EngineError
 from engines.pack import Pack
-from engines.processor import has_int8_tiles
+from engines.processor import runs_in_tiles
 
 
 def open_engine(pack: Pack, requested: str = "auto", n_threads: int | None = None) -> tuple[Engine, Choice]:
@@ -60,7 +60,7 @@ def choose_engine(pack: Pack, requested: str, refused: Mapping[str, str] = Mappi
         has_onnx_graphs=pack.has_graphs,
         has_weights=pack.has_weights,
         why_not_on_gpu=lambda flavour: why_not_tensorrt(pack, flavour),
-        has_int8_tiles=pack.manifest.graph_precision == "int8" and has_int8_tiles(),
+        has_int8_tiles=runs_in_tiles(pack.manifest.graph_precision),
         refused=refused,
     )
 

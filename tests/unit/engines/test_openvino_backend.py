@@ -151,7 +151,7 @@ def test_it_runs_where_it_is_asked_for_and_where_the_processor_has_tiles(
     int8_pack, root, monkeypatch, has_tiles
 ):
     monkeypatch.setattr("engines.openvino_backend.default_root", lambda: root)
-    monkeypatch.setattr("realtime.engine.has_int8_tiles", lambda: has_tiles)
+    monkeypatch.setattr("engines.processor.has_int8_tiles", lambda: has_tiles)
     asked, choice = open_engine(int8_pack, "openvino", n_threads=1)
     with asked:
         assert asked.name == choice.name == "openvino"
@@ -162,7 +162,7 @@ def test_it_runs_where_it_is_asked_for_and_where_the_processor_has_tiles(
 
 
 def test_tiles_are_of_no_use_to_float_graphs(exported_pack, monkeypatch):
-    monkeypatch.setattr("realtime.engine.has_int8_tiles", lambda: True)
+    monkeypatch.setattr("engines.processor.has_int8_tiles", lambda: True)
     automatic, choice = open_engine(exported_pack)
     with automatic:
         assert choice.name == "onnxruntime"
@@ -173,7 +173,7 @@ def test_where_it_cannot_be_opened_onnx_runtime_goes_on_unless_it_was_asked_for(
         raise RuntimeError("no such instruction")
 
     monkeypatch.setattr("engines.openvino_backend.default_root", lambda: root / "other")
-    monkeypatch.setattr("realtime.engine.has_int8_tiles", lambda: True)
+    monkeypatch.setattr("engines.processor.has_int8_tiles", lambda: True)
     monkeypatch.setattr("openvino.Core.compile_model", refuse)
     automatic, choice = open_engine(int8_pack)
     with automatic:
@@ -305,7 +305,7 @@ def test_after_an_interruption_nothing_runs_on(int8_pack, root, probe_windows):
 
 
 def test_what_calls_itself_openvino_and_is_not_is_passed_over(int8_pack, monkeypatch):
-    monkeypatch.setattr("realtime.engine.has_int8_tiles", lambda: True)
+    monkeypatch.setattr("engines.processor.has_int8_tiles", lambda: True)
     other = types.ModuleType("openvino")
     other.__spec__ = importlib.machinery.ModuleSpec("openvino", None)
     monkeypatch.setitem(sys.modules, "openvino", other)
@@ -320,7 +320,7 @@ def test_what_was_refused_without_a_word_is_not_tried_for_ever(int8_pack, monkey
     def refuse(*_):
         raise EngineError("")
 
-    monkeypatch.setattr("realtime.engine.has_int8_tiles", lambda: True)
+    monkeypatch.setattr("engines.processor.has_int8_tiles", lambda: True)
     monkeypatch.setattr("engines.openvino_backend.OpenVinoEngine.__init__", refuse)
     automatic, choice = open_engine(int8_pack)
     with automatic:
@@ -331,7 +331,7 @@ def test_layers_that_are_not_int8_are_rounded_only_where_there_are_tiles(
     int8_pack, tmp_path, monkeypatch, presence_pack
 ):
     def precisions(pack, has_tiles):
-        monkeypatch.setattr("engines.openvino_backend.has_int8_tiles", lambda: has_tiles)
+        monkeypatch.setattr("engines.processor.has_int8_tiles", lambda: has_tiles)
         asked = []
 
         def compile_graphs(core, stage, path, settings, n_threads, kept):

@@ -105,7 +105,7 @@ def test_the_engines_say_why_not(tiny_pack):
 
 @pytest.mark.parametrize("has_tiles", [True, False])
 def test_the_engine_that_is_taken_is_the_one_that_will_run(clean_environment, monkeypatch, has_tiles):
-    monkeypatch.setattr("realtime.engine.has_int8_tiles", lambda: has_tiles)
+    monkeypatch.setattr("engines.processor.has_int8_tiles", lambda: has_tiles)
     has_openvino = importlib.util.find_spec("openvino") is not None
     expected = "openvino" if has_tiles and has_openvino else "onnxruntime"
     # In this process, where the processor can be made up.
