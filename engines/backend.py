@@ -109,7 +109,7 @@ def choose(
     has_onnx_graphs: bool,
     has_weights: bool,
     why_not_on_gpu: Callable[[str], str] | None = None,
-    has_int8_tiles: bool = False,
+    runs_in_tiles: bool = False,
     refused: Mapping[str, str] = MappingProxyType({}),
 ) -> Choice:
     """Choose the back end: TensorRT where it can run, else ONNX Runtime, else torch.
@@ -123,7 +123,7 @@ def choose(
         has_weights: the pack holds weights that torch can load.
         why_not_on_gpu: what keeps one of `GPU_ENGINES` from running here, empty for nothing; None: they are
             not considered.
-        has_int8_tiles: the graphs are INT8, and the processor has tiles for it (`engines.processor`).
+        runs_in_tiles: the graphs are INT8, and the processor has tiles for it (`engines.processor`).
         refused: engines that were tried and could not be opened, and why not.
 
     Raises:
@@ -143,7 +143,7 @@ def choose(
         if missing[requested]:
             raise BackendUnavailableError(f"engine {requested!r} cannot run: {missing[requested]}")
         return Choice(requested, "as asked for")
-    order = _AUTO_ENGINES_WITH_TILES if has_int8_tiles else _AUTO_ENGINES
+    order = _AUTO_ENGINES_WITH_TILES if runs_in_tiles else _AUTO_ENGINES
     for name in order:
         if not missing[name]:
             better = order[: order.index(name)]

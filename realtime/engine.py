@@ -60,7 +60,7 @@ def choose_engine(pack: Pack, requested: str, refused: Mapping[str, str] = Mappi
         has_onnx_graphs=pack.has_graphs,
         has_weights=pack.has_weights,
         why_not_on_gpu=lambda flavour: why_not_tensorrt(pack, flavour),
-        has_int8_tiles=runs_in_tiles(pack.manifest.graph_precision),
+        runs_in_tiles=runs_in_tiles(pack.manifest.graph_precision),
         refused=refused,
     )
 
