@@ -56,7 +56,7 @@ class OnnxEngine(Closing):
             named = ([put.name for put in puts] for puts in (session.get_inputs(), session.get_outputs()))
             check_tensors(pack.graph_paths[stage], stage, *named)
         n_beside = max(1, len(self._largest_first) - 1) if n_threads > 1 else 0
-        self._beside = [ThreadWorker("inference") for _ in range(n_beside)]
+        self._beside = [ThreadWorker("inference", is_elsewhere=True) for _ in range(n_beside)]
         # Who forgets to close an engine should not keep its threads.
         weakref.finalize(self, _end_all, self._beside).atexit = False
 

@@ -5,9 +5,8 @@ import io
 import logging
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import repeat
+import weakref
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,24 @@ from engines.errors import BackendUnavailableError, EngineError, EngineMissingEr
 from engines.installing import install_extra
 from engines.manifest import FEATURES
 from engines.openvino_cache import CompiledGraphs, default_root
-from engines.openvino_parts import Parts, cut_after, cut_before
+from engines.openvino_parts import (
+    EARLY,
+    FEATURE_PARTS,
+    HEAD,
+    IMAGES,
+    LATE,
+    NETWORK_PARTS,
+    RANKED,
+    SOUND,
+    TRUNK,
+    UNRANKED,
+    feature_parts,
+    network_parts,
+)
 from engines.pack import Pack, check_tensors, largest_first
 from engines.processor import runs_in_tiles
 from engines.threads import default_n_threads
+from engines.worker import SameThreadWorker, ThreadWorker, Worker
 
 INSTALL = install_extra("openvino")
 _DEVICE = "CPU"
@@ -38,7 +51,7 @@ _EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 # Faster only where the processor has tiles. Beside layers in INT8 it moves P by less than 0.001 on average.
 _ROUNDED = {"INFERENCE_PRECISION_HINT": "bf16"}
 # Goes up whenever graphs are cut or compiled in another way, so that nothing of before is read.
-_FORM = 1
+_FORM = 2
 # What a graph is compiled for differs between processors, and a home may be shared by several machines.
 _PROPERTIES_OF_A_PROCESSOR = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
 _LOGGER = logging.getLogger(__name__)
@@ -47,16 +60,16 @@ _LOGGER = logging.getLogger(__name__)
 class OpenVinoEngine(Closing):
     """Runs the pack's graphs, what does not depend on one another side by side; see `engines.backend.Engine`.
 
-    As soon as the images are there the largest network looks at them, while this thread goes on with the
-    scalars and the other networks: two cores that work for themselves wait for one another less than two that
-    share every layer. The graphs are compiled for one window, and several windows run one by one: graphs for
-    any number of windows are slower with one window, and no faster with several.
+    This thread makes the images and runs the largest network on them. Another one, on another core, computes
+    the scalars meanwhile and runs the other networks: two cores that work for themselves wait for one another
+    less than two that share every layer. The graphs are compiled for one window, and several windows run one
+    by one: graphs for any number of windows are slower with one window, and no faster with several.
 
     Args:
         pack: a pack that has its graphs.
-        n_threads: of the images. Where there are several, all but one of them are the largest network's, and
-            the rest runs beside it in one. None: as many as there are cores, two at most, because one window
-            does not gain from more.
+        n_threads: where there are several, all but one of them are those of the images and of the largest
+            network; 1: everything runs one after another in one. None: as many as there are cores, two at
+            most, because one window does not gain from more.
         cache_root: where compiled graphs are kept; None: the user's own cache folder.
 
     Attributes:
@@ -81,7 +94,6 @@ class OpenVinoEngine(Closing):
         except RuntimeError as error:
             raise BackendUnavailableError(f"OpenVINO cannot use this CPU: {error}") from error
         n_threads = n_threads or default_n_threads()
-        self._is_side_by_side = n_threads > 1
         self._largest, *self._others = largest_first(pack)
         is_rounded = runs_in_tiles(pack.manifest.graph_precision)
         of_networks = _SETTINGS | (_ROUNDED if is_rounded else _EXACT)
@@ -94,19 +106,32 @@ class OpenVinoEngine(Closing):
             settings=[of_features, of_networks],
             form=_FORM,
         )
-        n_threads_of = {FEATURES: n_threads, self._largest: max(1, n_threads - 1)}
         self._window = np.zeros((1, WINDOW_SAMPLES), np.float32)
-        tensors = {"windows": openvino.Tensor(self._window, shared_memory=True)}
-        self._stages: dict[str, Parts] = {}
+        self._tensors = {"windows": openvino.Tensor(self._window, shared_memory=True)}
+        # Of each stage its parts, but for those that have nothing to do.
+        self._requests: dict[str, dict[str, Any]] = {}
         for stage, path in pack.graph_paths.items():
-            settings = of_features if stage == FEATURES else of_networks
-            compiled = _compiled(core, stage, path, settings, n_threads_of.get(stage, 1), self.kept)
+            is_shared = stage in (FEATURES, self._largest)
+            compiled = _compiled(
+                core,
+                stage,
+                path,
+                of_features if stage == FEATURES else of_networks,
+                max(1, n_threads - 1) if is_shared else 1,
+                self.kept,
+            )
             try:
-                self._stages[stage], outputs = _linked(path, compiled, tensors)
+                self._requests[stage], outputs = _linked(path, compiled, self._tensors)
             except RuntimeError as error:
                 raise _refused(path, error) from error
             # The networks read where the features were written.
-            tensors |= outputs if stage == FEATURES else {}
+            self._tensors |= outputs if stage == FEATURES else {}
+        self._is_side_by_side = n_threads > 1
+        self._beside: Worker = SameThreadWorker()
+        if self._is_side_by_side:
+            self._beside = ThreadWorker("inference", is_elsewhere=True)
+        # Who forgets to close an engine should not keep its thread.
+        weakref.finalize(self, self._beside.end).atexit = False
 
     def warm_up(self) -> None:
         """Run once on silence."""
@@ -114,57 +139,69 @@ class OpenVinoEngine(Closing):
 
     def infer(self, windows: NDArray[np.float32]) -> Inference:
         """Run windows, (B, 16000) float32, through the features and every network."""
-        if not self._stages:
+        if not self._requests:
             raise EngineError("the engine is closed; open a new one")
         if windows.shape[1:] != (WINDOW_SAMPLES,):
             raise EngineError(f"windows have the shape {windows.shape} instead of (B, {WINDOW_SAMPLES})")
-        answers = {stage: parts.second.get_output_tensor(0).data for stage, parts in self._stages.items()}
-        del answers[FEATURES]
-        outputs = [np.empty((len(windows), *answer.shape[1:]), np.float32) for answer in answers.values()]
-        stages_s = dict.fromkeys(self._stages, 0.0)
+        heads = [parts[HEAD] for stage, parts in self._requests.items() if stage != FEATURES]
+        answers = [head.get_output_tensor(0).data for head in heads]
+        outputs = [np.empty((len(windows), *answer.shape[1:]), np.float32) for answer in answers]
+        stages_s = dict.fromkeys(self._requests, 0.0)
         whole_s = 0.0
         for row, window in enumerate(windows):
             self._window[0] = window
             started = time.perf_counter()
             self._infer_one()
             whole_s += time.perf_counter() - started
-            for stage, parts in self._stages.items():
-                stages_s[stage] += sum(part.latency for part in parts) / 1000
-            for output, answer in zip(outputs, answers.values(), strict=True):
+            for stage, parts in self._requests.items():
+                stages_s[stage] += sum(request.latency for request in parts.values()) / 1000
+            for output, answer in zip(outputs, answers, strict=True):
                 output[row] = answer[0]
         if self._is_side_by_side:
             stages_s[INFERENCE] = whole_s
         return inference_from_outputs(outputs, stages_s)
 
     def _infer_one(self) -> None:
-        features, largest = self._stages[FEATURES], self._stages[self._largest]
-        _run(FEATURES, features.first)
-        with self._beside(self._largest, largest.first):
-            _run(FEATURES, features.second)
-            for network in self._others:
-                for part in self._stages[network]:
-                    _run(network, part)
-        _run(self._largest, largest.second)
+        self._run(FEATURES, SOUND)
+        beside = [self._beside.submit(self._rank_and_infer_early)]
+        try:
+            self._run(FEATURES, IMAGES)
+            beside.append(self._beside.submit(self._infer_late_and_others))
+            self._run(self._largest, TRUNK)
+        finally:
+            # Ctrl-C too finds them at rest: the next window would be written while they read.
+            wait(beside)
+        for done in beside:
+            done.result()
+        self._run(self._largest, HEAD)
 
-    @contextmanager
-    def _beside(self, stage: str, request: Any) -> Iterator[None]:
-        """Run a graph while something else is being done, if there are threads for it, else before."""
-        if not self._is_side_by_side:
-            _run(stage, request)
-            yield
+    def _rank_and_infer_early(self) -> None:
+        if RANKED in self._tensors:
+            ranked, unranked = self._tensors[RANKED].data, self._tensors[UNRANKED].data
+            n_ranked = ranked.shape[-1]
+            ranked[:] = np.partition(unranked, -n_ranked)[..., -n_ranked:]
+        self._run(FEATURES, EARLY)
+
+    def _infer_late_and_others(self) -> None:
+        self._run(FEATURES, LATE)
+        for network in self._others:
+            self._run(network, TRUNK)
+            self._run(network, HEAD)
+
+    def _run(self, stage: str, part: str) -> None:
+        request = self._requests[stage].get(part)
+        if request is None:
             return
         try:
-            with _named(stage):
-                request.start_async()
-            yield
-        finally:
-            # Ctrl-C too finds it at rest: the next window would be written while it reads.
-            with _named(stage):
-                request.wait()
+            # Outputs that are not shared would be copied.
+            request.infer(share_outputs=True)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed in {stage}: {error}") from error
 
     def close(self) -> None:
         """Release the graphs."""
-        self._stages = {}
+        self._beside.end()
+        self._requests = {}
 
 
 def import_openvino() -> Any:
@@ -191,34 +228,23 @@ def only_core() -> Any:
     return import_openvino().Core()
 
 
-def _run(stage: str, request: Any) -> None:
-    with _named(stage):
-        # Outputs that are not shared would be copied.
-        request.infer(share_outputs=True)
-
-
-@contextmanager
-def _named(stage: str) -> Iterator[None]:
-    """Say in what it failed, if it does."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise EngineError(f"OpenVINO failed in {stage}: {error}") from error
-
-
-def _linked(path: Path, compiled: Parts, tensors: dict[str, Any]) -> tuple[Parts, dict[str, Any]]:
+def _linked(
+    path: Path, compiled: dict[str, Any], tensors: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Inference requests that read where what they need is written, and all that they write, by name.
 
     Args:
         path: of the graph.
-        compiled: both of its parts.
+        compiled: its parts.
         tensors: what the graph is given, by name.
     """
-    given, requests = dict(tensors), []
+    given, requests = dict(tensors), {}
     outputs: dict[str, Any] = {}
-    for part in compiled:
+    for name, part in compiled.items():
         request = part.create_infer_request()
         for put in part.inputs:
+            if put.any_name == RANKED:
+                outputs[RANKED] = given[RANKED] = request.get_tensor(RANKED)
             if put.any_name not in given:
                 raise EngineError(
                     f"{path} needs {put.any_name!r}, which nothing gives; use --engine onnxruntime"
@@ -226,25 +252,32 @@ def _linked(path: Path, compiled: Parts, tensors: dict[str, Any]) -> tuple[Parts
             request.set_tensor(put.any_name, given[put.any_name])
         outputs |= {name: request.get_tensor(name) for put in part.outputs for name in put.names}
         given |= outputs
-        requests.append(request)
-    return Parts(*requests), outputs
+        requests[name] = request
+    return requests, outputs
 
 
 def _compiled(
     core: Any, stage: str, path: Path, settings: dict[str, Any], n_threads: int, kept: CompiledGraphs
-) -> Parts:
+) -> dict[str, Any]:
     """The graph of a stage for one window, in parts, from the disk if they were compiled before."""
     if not path.is_file():
         raise EngineMissingError(
             f"{path} is missing; make it with: breath-offline export --pack {path.parent}"
         )
-    # What follows the images, and the few layers behind the scalars, are not worth a second thread.
-    of_parts = [settings | {"INFERENCE_NUM_THREADS": n} for n in (n_threads, 1)]
-    names = [f"{stage}-{number}" for number in (1, 2)]
-    blobs = [kept.read(name) for name in names]
-    if None not in blobs:
+    names = FEATURE_PARTS if stage == FEATURES else NETWORK_PARTS
+    # What stands around the images and around the trunk is not worth a second thread.
+    settings_of = {
+        name: settings | {"INFERENCE_NUM_THREADS": n_threads if name in (IMAGES, TRUNK) else 1}
+        for name in names
+    }
+    blobs = {name: kept.read(f"{stage}-{name}") for name in names}
+    if None not in blobs.values():
         try:
-            return Parts(*map(core.import_model, blobs, repeat(_DEVICE), of_parts))
+            return {
+                name: core.import_model(blob, _DEVICE, settings_of[name])
+                for name, blob in blobs.items()
+                if blob
+            }
         except RuntimeError as error:
             _LOGGER.warning("OpenVINO does not take back what it compiled of %s: %s", stage, error)
     try:
@@ -254,15 +287,18 @@ def _compiled(
         model.reshape(
             {put: [1, *(axis.get_length() for axis in list(put.partial_shape)[1:])] for put in model.inputs}
         )
-        parts = cut_after(model, "images") if stage == FEATURES else cut_before(model, "scalars")
-        compiled = Parts(*map(core.compile_model, parts, repeat(_DEVICE), of_parts))
-        exported = [io.BytesIO() for _ in compiled]
-        for part, blob in zip(compiled, exported, strict=True):
-            part.export_model(blob)
+        parts = feature_parts(model) if stage == FEATURES else network_parts(model)
+        compiled = {
+            name: core.compile_model(part, _DEVICE, settings_of[name]) for name, part in parts.items()
+        }
+        # Of a part that has nothing to do, nothing.
+        exported = {name: io.BytesIO() for name in names}
+        for name, part in compiled.items():
+            part.export_model(exported[name])
     except (RuntimeError, ValueError) as error:
         raise _refused(path, error) from error
-    for name, blob in zip(names, exported, strict=True):
-        kept.write(name, blob.getvalue())
+    for name, blob in exported.items():
+        kept.write(f"{stage}-{name}", blob.getvalue())
     return compiled
 
 

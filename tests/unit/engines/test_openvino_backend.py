@@ -1,10 +1,12 @@
 """OpenVINO against ONNX Runtime on the same graphs, float and INT8, and what its cache does to a start."""
 
+import gc
 import importlib.machinery
 import importlib.util
 import shutil
 import subprocess
 import sys
+import threading
 import types
 
 import numpy as np
@@ -16,7 +18,6 @@ from engines.ensemble import sigmoid
 from engines.errors import EngineError, EngineMissingError
 from engines.onnx_backend import OnnxEngine
 from engines.openvino_backend import OpenVinoEngine
-from engines.openvino_parts import Parts
 from engines.pack import load_pack
 from realtime.engine import open_engine
 
@@ -197,14 +198,16 @@ def test_side_by_side_it_says_what_it_says_one_after_another(request, root, prob
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_a_graph_that_uses_its_input_in_both_parts_answers_as_in_onnx_runtime(
+def test_a_graph_that_ranks_nothing_and_uses_its_input_twice_answers_as_in_onnx_runtime(
     tiny_pack, tmp_path, probe_windows, n_threads
 ):
     pack = load_pack(tiny_pack)
     with OnnxEngine(pack, n_threads=1) as other:
         expected = other.infer(probe_windows)
     with OpenVinoEngine(pack, n_threads, cache_root=tmp_path) as engine:
-        assert "windows" in inputs_of(engine._stages["features"].second)
+        parts = engine._requests["features"]
+        assert "sound" not in parts
+        assert "windows" in inputs_of(parts["images"]) & inputs_of(parts["early"])
         np.testing.assert_allclose(engine.infer(probe_windows).logits, expected.logits, atol=1e-4)
 
 
@@ -217,91 +220,110 @@ def test_no_windows_get_no_answers(engine):
 
 
 class Recorded:
-    """A request that tells what is done with it, and fails where it should."""
+    """A request that tells when it runs and on which thread, and fails where it should."""
 
-    def __init__(self, name, request, log, fails_in=None, error=None):
-        self.name, self.request, self.log = name, request, log
-        self.fails_in, self.error = fails_in, error or RuntimeError("out of memory")
+    def __init__(self, name, request, log, error=None):
+        self.name, self.request, self.log, self.error = name, request, log, error
 
     def __getattr__(self, attribute):
         return getattr(self.request, attribute)
 
-    def _do(self, what, **given):
-        self.log.append(f"{what} {self.name}")
-        is_failing, self.fails_in = self.fails_in == what, None if self.fails_in == what else self.fails_in
-        # What failed while it ran is told by those who wait for it.
-        if what == "wait" or not is_failing:
-            getattr(self.request, what)(**given)
-        if is_failing:
-            raise self.error
-
     def infer(self, **given):
-        self._do("infer", **given)
-
-    def start_async(self):
-        self._do("start_async")
-
-    def wait(self):
-        self._do("wait")
+        self.log.append((self.name, threading.current_thread().name))
+        error, self.error = self.error, None
+        self.request.infer(**given)
+        if error:
+            raise error
 
 
-def recorded(engine, **fails):
-    """All parts of an engine recorded; `fails`: of the first or second part of a stage, in what."""
+def recorded(engine, **errors):
+    """All parts of an engine recorded; `errors`: what a part of a stage fails with, once."""
     log = []
-    for stage, parts in engine._stages.items():
-        engine._stages[stage] = Parts(
-            *(
-                Recorded(f"{stage}-{number}", part, log, *fails.get(f"{stage}_{number}", ()))
-                for number, part in enumerate(parts, 1)
-            )
-        )
+    for stage, parts in engine._requests.items():
+        for part, request in parts.items():
+            parts[part] = Recorded(f"{stage} {part}", request, log, errors.get(f"{stage}_{part}"))
     return log
 
 
-BESIDE = ["infer features-2", "infer cnn8-1", "infer cnn8-2"]
+BESIDE = ["features early", "features late", "cnn8 trunk", "cnn8 head"]
 
 
-def test_the_largest_network_begins_as_soon_as_there_are_images(int8_pack, root, probe_windows):
-    for n_threads, beside in (
-        (2, ["start_async vgg-1", *BESIDE, "wait vgg-1"]),
-        (1, ["infer vgg-1", *BESIDE]),
-    ):
-        with OpenVinoEngine(int8_pack, n_threads, cache_root=root) as engine:
-            log = recorded(engine)
-            engine.infer(probe_windows[:1])
-        assert log == ["infer features-1", *beside, "infer vgg-2"]
+def test_the_largest_network_runs_beside_the_scalars_and_the_others(int8_pack, root, probe_windows):
+    with OpenVinoEngine(int8_pack, n_threads=2, cache_root=root) as engine:
+        log = recorded(engine)
+        engine.infer(probe_windows[:1])
+    here = threading.current_thread().name
+    alone = [name for name, thread in log if thread == here]
+    assert alone == ["features sound", "features images", "vgg trunk", "vgg head"]
+    assert [name for name, thread in log if thread == "inference"] == BESIDE
+    begun = [name for name, _ in log]
+    assert begun.index("features late") > begun.index("features images")
 
 
+def test_one_thread_runs_all_parts(int8_pack, root, probe_windows):
+    with OpenVinoEngine(int8_pack, n_threads=1, cache_root=root) as engine:
+        log = recorded(engine)
+        engine.infer(probe_windows[:1])
+    assert {thread for _, thread in log} == {threading.current_thread().name}
+    sound, early, images, *others = (name for name, _ in log)
+    assert [sound, early, images] == ["features sound", "features early", "features images"]
+    assert others == [*BESIDE[1:], "vgg trunk", "vgg head"]
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize(
-    ("part", "fails_in"),
+    "part",
     [
-        ("features_1", "infer"),
-        ("features_2", "infer"),
-        ("cnn8_1", "infer"),
-        ("cnn8_2", "infer"),
-        ("vgg_1", "start_async"),
-        ("vgg_1", "wait"),
-        ("vgg_2", "infer"),
+        "features_sound",
+        "features_images",
+        "features_early",
+        "features_late",
+        "cnn8_trunk",
+        "cnn8_head",
+        "vgg_trunk",
+        "vgg_head",
     ],
 )
-def test_a_part_that_fails_is_named_and_the_engine_goes_on(int8_pack, root, probe_windows, part, fails_in):
-    with OpenVinoEngine(int8_pack, n_threads=2, cache_root=root) as engine:
+def test_a_part_that_fails_is_named_and_the_engine_goes_on(int8_pack, root, probe_windows, part, n_threads):
+    with OpenVinoEngine(int8_pack, n_threads, cache_root=root) as engine:
         expected = engine.infer(probe_windows[:1]).logits
-        log = recorded(engine, **{part: (fails_in,)})
-        with pytest.raises(EngineError, match=f"failed in {part[:-2]}: out of memory"):
+        recorded(engine, **{part: RuntimeError("out of memory")})
+        with pytest.raises(EngineError, match=f"failed in {part.partition('_')[0]}: out of memory"):
             engine.infer(probe_windows[1:2])
-        assert ("wait vgg-1" in log) == (part != "features_1"), "nothing may be left running"
         np.testing.assert_array_equal(engine.infer(probe_windows[:1]).logits, expected)
 
 
-def test_after_an_interruption_nothing_runs_on(int8_pack, root, probe_windows):
+@pytest.mark.parametrize("part", ["features_images", "vgg_trunk", "cnn8_trunk"])
+def test_after_an_interruption_nothing_runs_on(int8_pack, root, probe_windows, part):
     with OpenVinoEngine(int8_pack, n_threads=2, cache_root=root) as engine:
         expected = engine.infer(probe_windows[:1]).logits
-        log = recorded(engine, cnn8_1=("infer", KeyboardInterrupt()))
+        log = recorded(engine, **{part: KeyboardInterrupt()})
         with pytest.raises(KeyboardInterrupt):
             engine.infer(probe_windows[1:2])
-        assert log[-1] == "wait vgg-1"
+        n_begun = len(log)
+        engine._beside.submit(lambda: None).result()
+        assert len(log) == n_begun
         np.testing.assert_array_equal(engine.infer(probe_windows[:1]).logits, expected)
+
+
+def threads_beside():
+    return [thread for thread in threading.enumerate() if thread.name == "inference"]
+
+
+def test_its_thread_ends_with_it(int8_pack, root, probe_windows):
+    engine = OpenVinoEngine(int8_pack, n_threads=2, cache_root=root)
+    engine.infer(probe_windows[:1])
+    (beside,) = threads_beside()
+    engine.close()
+    beside.join(timeout=10)
+    assert not beside.is_alive()
+    forgotten = OpenVinoEngine(int8_pack, n_threads=2, cache_root=root)
+    forgotten.infer(probe_windows[:1])
+    (beside,) = threads_beside()
+    del forgotten
+    gc.collect()
+    beside.join(timeout=10)
+    assert not beside.is_alive()
 
 
 def test_what_calls_itself_openvino_and_is_not_is_passed_over(int8_pack, monkeypatch):
@@ -363,7 +385,7 @@ def test_a_second_start_compiles_nothing_and_answers_the_same(
 
 
 def test_a_broken_cache_does_not_keep_it_from_starting_and_is_mended(engine, int8_pack, own_root):
-    path = own_root / engine.kept.folder.name / "cnn8-1.blob"
+    path = own_root / engine.kept.folder.name / "cnn8-trunk.blob"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     silence = np.zeros((1, WINDOW_SAMPLES), np.float32)

@@ -5,8 +5,9 @@ import importlib.util
 import numpy as np
 import pytest
 
+from engines.contract import WINDOW_SAMPLES
 from engines.openvino_backend import import_openvino, only_core
-from engines.openvino_parts import cut_after, cut_before
+from engines.openvino_parts import _cut_after, _cut_before, feature_parts, network_parts
 from engines.pack import load_pack
 
 if importlib.util.find_spec("openvino") is None:
@@ -27,26 +28,70 @@ def shared_names(first, second):
     return set(puts(second.inputs)) & {name for put in first.outputs for name in put.names}
 
 
+def read(stage):
+    model = only_core().read_model(str(load_pack().graph_paths[stage]))
+    model.reshape(
+        {put: [1, *(axis.get_length() for axis in list(put.partial_shape)[1:])] for put in model.inputs}
+    )
+    return model
+
+
 def test_a_network_looks_at_the_images_without_the_scalars():
     for network in ("cnn8", "vgg"):
-        model = only_core().read_model(str(load_pack().graph_paths[network]))
-        first, second = cut_before(model, "scalars")
-        assert puts(first.inputs) == ["images"]
-        assert shared_names(first, second) == {"cut0"}, "one vector of the image goes on"
-        assert set(puts(second.inputs)) == {"scalars", "cut0"}
-        assert puts(second.outputs) == ["logit"]
-        n_first, n_second = len(first.get_ops()), len(second.get_ops())
-        assert n_first > 3 * n_second, "nearly all of the work is in the first part"
+        trunk, head = network_parts(read(network)).values()
+        assert puts(trunk.inputs) == ["images"]
+        assert len(shared_names(trunk, head)) == 1, "one vector of the image goes on"
+        assert set(puts(head.inputs)) == {"scalars", *shared_names(trunk, head)}
+        assert puts(head.outputs) == ["logit"]
+        assert len(trunk.get_ops()) > 3 * len(head.get_ops()), "nearly all of the work is in the trunk"
 
 
-def test_the_images_do_not_wait_for_the_scalars():
-    model = only_core().read_model(str(load_pack().graph_paths["features"]))
-    first, second = cut_after(model, "images")
-    assert puts(first.inputs) == ["windows"]
-    assert puts(first.outputs)[0] == "images"
-    assert puts(second.outputs) == ["scalars"]
-    assert "images" not in puts(second.inputs)
-    assert len(second.get_ops()) > 100
+def test_images_and_scalars_need_only_the_sound_to_begin():
+    parts = feature_parts(read("features"))
+    assert list(parts) == ["sound", "images", "early", "late"]
+    sound, images, early, late = parts.values()
+    assert puts(sound.inputs) == ["windows"]
+    (low_passed,) = shared_names(sound, images)
+    assert puts(images.inputs) == [low_passed]
+    assert "images" in puts(images.outputs)
+    assert set(puts(early.inputs)) == {low_passed, "ranked"}
+    (rise,) = shared_names(images, late)
+    assert rise in puts(late.inputs)
+    assert puts(late.outputs) == ["scalars"]
+    assert len(early.get_ops()) > 5 * len(late.get_ops()), "nearly all scalars need no image"
+
+
+def test_the_largest_samples_are_for_somebody_else_to_find():
+    parts = feature_parts(read("features"))
+    unranked = parts["sound"].output("unranked").get_shape()
+    ranked = parts["early"].input("ranked").get_shape()
+    assert list(unranked) == [1, 2, WINDOW_SAMPLES]
+    # The 90th percentile lies between the 1,600th and the 1,601st from above.
+    assert list(ranked) == [1, 2, 1601]
+    sizes = [
+        node.get_input_partial_shape(0)[-1].get_length()
+        for part in parts.values()
+        for node in part.get_ordered_ops()
+        if node.get_type_name() == "TopK"
+    ]
+    assert max(sizes) == 1601, "those of a spectrum stay, and the search for the two last of the ranked"
+
+
+@pytest.mark.parametrize(
+    ("largest", "sort", "n"),
+    [(True, "none", 100), (True, "value", WINDOW_SAMPLES), (False, "none", WINDOW_SAMPLES)],
+)
+def test_another_ranking_stays_where_it_is(openvino, largest, sort, n):
+    ops = openvino.opset13
+    windows = ops.parameter([1, n], np.float32, name="windows")
+    windows.output(0).set_names({"windows"})
+    ranked = ops.topk(windows, ops.constant(np.int64(3)), 1, "max" if largest else "min", sort)
+    results = [ops.result(ranked.output(0)), ops.result(ops.multiply(windows, ops.constant(np.float32(2))))]
+    for result, name in zip(results, ("scalars", "images"), strict=True):
+        result.output(0).set_names({name})
+    parts = feature_parts(openvino.Model(results, [windows], "features"))
+    assert {name for part in parts.values() for name in puts(part.inputs)} == {"windows"}
+    assert "sound" not in parts
 
 
 def diamond(openvino):
@@ -64,7 +109,7 @@ def diamond(openvino):
     return openvino.Model(results, [a, b], "diamond")
 
 
-@pytest.mark.parametrize(("cut", "name"), [(cut_after, "p"), (cut_before, "b")])
+@pytest.mark.parametrize(("cut", "name"), [(_cut_after, "p"), (_cut_before, {"b"})])
 def test_inputs_and_constants_that_both_parts_need_are_in_both(openvino, cut, name):
     core = only_core()
     first, second = cut(diamond(openvino), name)
