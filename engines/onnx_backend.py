@@ -4,7 +4,6 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import wait
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +18,7 @@ from engines.errors import EngineError, EngineMissingError
 from engines.manifest import FEATURES
 from engines.pack import Pack, check_tensors, largest_first
 from engines.threads import default_n_threads
-from engines.worker import ThreadWorker
+from engines.worker import ThreadWorker, wait_for
 
 _Result = TypeVar("_Result")
 
@@ -96,7 +95,7 @@ class OnnxEngine(Closing):
         try:
             result = first()
         finally:
-            wait(running)
+            wait_for(running)
         return [result, *(other.result() for other in running)]
 
     def _timed(self, network: str, feed: dict[str, NDArray[np.float32]]) -> tuple[NDArray[np.float32], float]:

@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 import weakref
-from concurrent.futures import wait
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,13 @@ from engines.openvino_parts import (
     TRUNK,
     UNRANKED,
     feature_parts,
+    linked,
     network_parts,
 )
 from engines.pack import Pack, check_tensors, largest_first
 from engines.processor import runs_in_tiles
 from engines.threads import default_n_threads
-from engines.worker import SameThreadWorker, ThreadWorker, Worker
+from engines.worker import SameThreadWorker, ThreadWorker, Worker, wait_for
 
 INSTALL = install_extra("openvino")
 _DEVICE = "CPU"
@@ -60,10 +61,11 @@ _LOGGER = logging.getLogger(__name__)
 class OpenVinoEngine(Closing):
     """Runs the pack's graphs, what does not depend on one another side by side; see `engines.backend.Engine`.
 
-    This thread makes the images and runs the largest network on them. Another one, on another core, computes
-    the scalars meanwhile and runs the other networks: two cores that work for themselves wait for one another
-    less than two that share every layer. The graphs are compiled for one window, and several windows run one
-    by one: graphs for any number of windows are slower with one window, and no faster with several.
+    The calling thread makes the images and runs the largest network on them. Another one, woken on another
+    core, computes the scalars meanwhile and runs the other networks: two cores that work for themselves wait
+    for one another less than two that share every layer. The graphs are compiled for one window, and several
+    windows run one by one: graphs for any number of windows are slower with one window, and no faster with
+    several.
 
     Args:
         pack: a pack that has its graphs.
@@ -121,15 +123,15 @@ class OpenVinoEngine(Closing):
                 self.kept,
             )
             try:
-                self._requests[stage], outputs = _linked(path, compiled, self._tensors)
+                self._requests[stage], outputs = linked(path, compiled, self._tensors)
             except RuntimeError as error:
                 raise _refused(path, error) from error
             # The networks read where the features were written.
             self._tensors |= outputs if stage == FEATURES else {}
         self._is_side_by_side = n_threads > 1
-        self._beside: Worker = SameThreadWorker()
-        if self._is_side_by_side:
-            self._beside = ThreadWorker("inference", is_elsewhere=True)
+        self._beside: Worker = (
+            ThreadWorker("inference", is_elsewhere=True) if self._is_side_by_side else SameThreadWorker()
+        )
         # Who forgets to close an engine should not keep its thread.
         weakref.finalize(self, self._beside.end).atexit = False
 
@@ -143,8 +145,8 @@ class OpenVinoEngine(Closing):
             raise EngineError("the engine is closed; open a new one")
         if windows.shape[1:] != (WINDOW_SAMPLES,):
             raise EngineError(f"windows have the shape {windows.shape} instead of (B, {WINDOW_SAMPLES})")
-        heads = [parts[HEAD] for stage, parts in self._requests.items() if stage != FEATURES]
-        answers = [head.get_output_tensor(0).data for head in heads]
+        networks = [list(parts.values()) for stage, parts in self._requests.items() if stage != FEATURES]
+        answers = [parts[-1].get_output_tensor(0).data for parts in networks]
         outputs = [np.empty((len(windows), *answer.shape[1:]), np.float32) for answer in answers]
         stages_s = dict.fromkeys(self._requests, 0.0)
         whole_s = 0.0
@@ -163,14 +165,15 @@ class OpenVinoEngine(Closing):
 
     def _infer_one(self) -> None:
         self._run(FEATURES, SOUND)
-        beside = [self._beside.submit(self._rank_and_infer_early)]
+        beside: list[Future[None]] = []
         try:
+            beside.append(self._beside.submit(self._rank_and_infer_early))
             self._run(FEATURES, IMAGES)
             beside.append(self._beside.submit(self._infer_late_and_others))
             self._run(self._largest, TRUNK)
         finally:
-            # Ctrl-C too finds them at rest: the next window would be written while they read.
-            wait(beside)
+            # A program that ends while a library is at work is aborted.
+            wait_for(beside)
         for done in beside:
             done.result()
         self._run(self._largest, HEAD)
@@ -202,6 +205,7 @@ class OpenVinoEngine(Closing):
         """Release the graphs."""
         self._beside.end()
         self._requests = {}
+        self._tensors = {}
 
 
 def import_openvino() -> Any:
@@ -226,34 +230,6 @@ def only_core() -> Any:
     stack that is gone, and the next Ctrl-C is a segmentation fault (seen with 2026.4.1).
     """
     return import_openvino().Core()
-
-
-def _linked(
-    path: Path, compiled: dict[str, Any], tensors: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Inference requests that read where what they need is written, and all that they write, by name.
-
-    Args:
-        path: of the graph.
-        compiled: its parts.
-        tensors: what the graph is given, by name.
-    """
-    given, requests = dict(tensors), {}
-    outputs: dict[str, Any] = {}
-    for name, part in compiled.items():
-        request = part.create_infer_request()
-        for put in part.inputs:
-            if put.any_name == RANKED:
-                outputs[RANKED] = given[RANKED] = request.get_tensor(RANKED)
-            if put.any_name not in given:
-                raise EngineError(
-                    f"{path} needs {put.any_name!r}, which nothing gives; use --engine onnxruntime"
-                )
-            request.set_tensor(put.any_name, given[put.any_name])
-        outputs |= {name: request.get_tensor(name) for put in part.outputs for name in put.names}
-        given |= outputs
-        requests[name] = request
-    return requests, outputs
 
 
 def _compiled(

@@ -5,9 +5,11 @@ most scalars need the sound alone. Apart, a network looks at the images while an
 """
 
 from collections.abc import Iterable, Set
+from pathlib import Path
 from typing import Any
 
 from engines.contract import WINDOW_SAMPLES
+from engines.errors import EngineError
 
 RANKED, UNRANKED = "ranked", "unranked"
 SOUND, IMAGES, EARLY, LATE = FEATURE_PARTS = "sound", "images", "early", "late"
@@ -25,10 +27,10 @@ def feature_parts(model: Any) -> dict[str, Any]:
         Somebody has to give `ranked` to the early part: the largest of `unranked` along its last axis, as
         many as there is room for, in any order.
     """
-    sound, rest = _cut_after(model, UNRANKED) if _take_out_ranking(model) else (None, model)
-    images, scalars = _cut_after(rest, "images")
+    sound, rest = _cut_after(model, UNRANKED, SOUND) if _take_out_ranking(model) else (None, model)
+    images, scalars = _cut_after(rest, "images", IMAGES)
     handed_over = {name for put in images.outputs for name in put.get_names()} - {"images"}
-    early, late = _cut_before(scalars, handed_over)
+    early, late = _cut_before(scalars, handed_over, EARLY)
     return _without_none(zip(FEATURE_PARTS, (sound, images, early, late), strict=True))
 
 
@@ -38,7 +40,39 @@ def network_parts(model: Any) -> dict[str, Any]:
     Returns:
         `trunk`: what does without the scalars; `head`: the rest. One with nothing to do is absent.
     """
-    return _without_none(zip(NETWORK_PARTS, _cut_before(model, {"scalars"}), strict=True))
+    return _without_none(zip(NETWORK_PARTS, _cut_before(model, {"scalars"}, TRUNK), strict=True))
+
+
+def linked(
+    path: Path, compiled: dict[str, Any], tensors: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Inference requests that read where what they need is written; and all that is written, by name.
+
+    Args:
+        path: of the graph.
+        compiled: its parts.
+        tensors: what the graph is given, by name.
+
+    Raises:
+        EngineError: a part needs what nothing gives.
+    """
+    given, requests = dict(tensors), {}
+    outputs: dict[str, Any] = {}
+    for name, part in compiled.items():
+        request = part.create_infer_request()
+        for put in part.inputs:
+            if put.any_name == RANKED and RANKED not in given:
+                # Written by whoever ranks.
+                outputs[RANKED] = given[RANKED] = request.get_tensor(RANKED)
+            if put.any_name not in given:
+                raise EngineError(
+                    f"{path} needs {put.any_name!r}, which nothing gives; use --engine onnxruntime"
+                )
+            request.set_tensor(put.any_name, given[put.any_name])
+        outputs |= {name: request.get_tensor(name) for put in part.outputs for name in put.names}
+        given |= outputs
+        requests[name] = request
+    return requests, outputs
 
 
 def _without_none(parts: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -48,13 +82,14 @@ def _without_none(parts: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 def _take_out_ranking(model: Any) -> bool:
     """Put a result and an input in the place of the ranking of all samples of a window; whether there is one.
 
-    It is the one node that another library does better by far: NumPy takes 0.03 ms for what takes OpenVINO's
-    TopK 0.8 (2026.4.1, a processor with AVX-512).
+    It is the one node that another library does better by far: NumPy (2.4) takes 0.03 ms for what takes
+    OpenVINO's TopK 0.8 (2026.4.1; a processor with AVX-512).
     """
     from openvino import opset13
 
+    of_images = _needed_by([_result(model, "images")])
     for node in model.get_ordered_ops():
-        if node.get_type_name() != "TopK" or not _ranks_samples(node):
+        if node.get_type_name() != "TopK" or _name(node) in of_images or not _ranks_samples(node):
             continue
         unranked = opset13.result(node.input_value(0))
         node.input_value(0).add_names({UNRANKED})
@@ -69,29 +104,41 @@ def _take_out_ranking(model: Any) -> bool:
 
 
 def _ranks_samples(node: Any) -> bool:
+    """Whether it gives the largest of all samples of a window, in any order and without their places."""
     wanted = {"axis": node.get_input_partial_shape(0).rank.get_length() - 1, "mode": "max", "sort": "none"}
     said = node.get_attributes()
+    users = [put.get_node().get_type_name() for put in node.output(0).get_target_inputs()]
     return (
         {name: said[name] for name in wanted} == wanted
         and node.get_input_partial_shape(0)[wanted["axis"]] == WINDOW_SAMPLES
+        and node.get_output_partial_shape(0).is_static
         and not node.output(1).get_target_inputs()
+        and "Result" not in users
+        and node.input_value(0).get_node().get_type_name() != "Parameter"
     )
 
 
-def _cut_after(model: Any, output: str) -> tuple[Any, Any]:
+def _cut_after(model: Any, output: str, label: str) -> tuple[Any, Any]:
     """What an output needs, and everything else."""
-    (result,) = (node for node in model.get_results() if output in node.output(0).get_names())
-    return _cut(model, _needed_by([result]))
+    return _cut(model, _needed_by([_result(model, output)]), label)
 
 
-def _cut_before(model: Any, parameters: Set[str]) -> tuple[Any, Any]:
+def _cut_before(model: Any, parameters: Set[str], label: str) -> tuple[Any, Any]:
     """What does without some inputs, and everything else."""
     nodes = [node for node in model.get_parameters() if not parameters.isdisjoint(node.output(0).get_names())]
-    return _cut(model, {_name(node) for node in model.get_ordered_ops()} - _needing(model, nodes))
+    return _cut(model, {_name(node) for node in model.get_ordered_ops()} - _needing(model, nodes), label)
 
 
-def _cut(model: Any, first: Set[str]) -> tuple[Any, Any]:
-    """Two models, of the nodes that are first and of those that are not; None where one has no output."""
+def _result(model: Any, output: str) -> Any:
+    (result,) = (node for node in model.get_results() if output in node.output(0).get_names())
+    return result
+
+
+def _cut(model: Any, first: Set[str], label: str) -> tuple[Any, Any]:
+    """Two models, of the nodes that are first and of those that are not; None where one has no output.
+
+    What the first hands to the second is named by the label and a number, alike whenever the same is cut.
+    """
     from openvino import Model, opset13
 
     parameters, results = model.get_parameters(), model.get_results()
@@ -106,8 +153,7 @@ def _cut(model: Any, first: Set[str]) -> tuple[Any, Any]:
             if key[0] not in handed_over:
                 continue
             if key not in stand_ins:
-                # Unique even if the parts are cut again.
-                name = f"cut-{key[0]}-{key[1]}"
+                name = f"of-{label}-{len(stand_ins)}"
                 source.add_names({name})
                 outs.append(opset13.result(source))
                 stand_ins[key] = opset13.parameter(source.partial_shape, source.element_type, name)

@@ -4,6 +4,7 @@ import gc
 import importlib.machinery
 import importlib.util
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -293,33 +294,69 @@ def test_a_part_that_fails_is_named_and_the_engine_goes_on(int8_pack, root, prob
         np.testing.assert_array_equal(engine.infer(probe_windows[:1]).logits, expected)
 
 
-@pytest.mark.parametrize("part", ["features_images", "vgg_trunk", "cnn8_trunk"])
-def test_after_an_interruption_nothing_runs_on(int8_pack, root, probe_windows, part):
+class Held:
+    """A request that ends only when it may, and tells when it has."""
+
+    def __init__(self, request):
+        self.request = request
+        self.may_end, self.has_ended = threading.Event(), threading.Event()
+
+    def __getattr__(self, attribute):
+        return getattr(self.request, attribute)
+
+    def infer(self, **given):
+        self.may_end.wait(10)
+        self.request.infer(**given)
+        self.has_ended.set()
+
+
+@pytest.mark.parametrize("part", ["features_images", "vgg_trunk"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("out of memory")])
+def test_whatever_comes_between_nothing_runs_on(int8_pack, root, probe_windows, part, error):
     with OpenVinoEngine(int8_pack, n_threads=2, cache_root=root) as engine:
         expected = engine.infer(probe_windows[:1]).logits
-        log = recorded(engine, **{part: KeyboardInterrupt()})
-        with pytest.raises(KeyboardInterrupt):
+        recorded(engine, **{part: error})
+        held = engine._requests["features"]["early"] = Held(engine._requests["features"]["early"])
+        threading.Timer(0.2, held.may_end.set).start()
+        with pytest.raises((KeyboardInterrupt, EngineError)):
             engine.infer(probe_windows[1:2])
-        n_begun = len(log)
-        engine._beside.submit(lambda: None).result()
-        assert len(log) == n_begun
+        assert held.has_ended.is_set()
         np.testing.assert_array_equal(engine.infer(probe_windows[:1]).logits, expected)
 
 
-def threads_beside():
-    return [thread for thread in threading.enumerate() if thread.name == "inference"]
+def test_ctrl_c_while_another_thread_is_at_work_waits_for_it(int8_pack, root, probe_windows):
+    with OpenVinoEngine(int8_pack, n_threads=2, cache_root=root) as engine:
+        held = engine._requests["cnn8"]["head"] = Held(engine._requests["cnn8"]["head"])
+
+        def interrupt():
+            signal.raise_signal(signal.SIGINT)
+            held.may_end.set()
+
+        # By then this thread has done its own work, and waits.
+        threading.Timer(0.3, interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            engine.infer(probe_windows[:1])
+        assert held.has_ended.is_set()
+
+
+def test_one_thread_is_interrupted_at_once(int8_pack, root, probe_windows):
+    with OpenVinoEngine(int8_pack, n_threads=1, cache_root=root) as engine:
+        log = recorded(engine, features_early=KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            engine.infer(probe_windows[:1])
+    assert [name for name, _ in log] == ["features sound", "features early"]
 
 
 def test_its_thread_ends_with_it(int8_pack, root, probe_windows):
     engine = OpenVinoEngine(int8_pack, n_threads=2, cache_root=root)
     engine.infer(probe_windows[:1])
-    (beside,) = threads_beside()
+    beside = engine._beside._thread
     engine.close()
     beside.join(timeout=10)
     assert not beside.is_alive()
     forgotten = OpenVinoEngine(int8_pack, n_threads=2, cache_root=root)
     forgotten.infer(probe_windows[:1])
-    (beside,) = threads_beside()
+    beside = forgotten._beside._thread
     del forgotten
     gc.collect()
     beside.join(timeout=10)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from engines.contract import WINDOW_SAMPLES
+from engines.errors import EngineError
 from engines.openvino_backend import import_openvino, only_core
-from engines.openvino_parts import _cut_after, _cut_before, feature_parts, network_parts
+from engines.openvino_parts import _cut_after, _cut_before, feature_parts, linked, network_parts
 from engines.pack import load_pack
 
 if importlib.util.find_spec("openvino") is None:
@@ -77,21 +78,82 @@ def test_the_largest_samples_are_for_somebody_else_to_find():
     assert max(sizes) == 1601, "those of a spectrum stay, and the search for the two last of the ranked"
 
 
-@pytest.mark.parametrize(
-    ("largest", "sort", "n"),
-    [(True, "none", 100), (True, "value", WINDOW_SAMPLES), (False, "none", WINDOW_SAMPLES)],
-)
-def test_another_ranking_stays_where_it_is(openvino, largest, sort, n):
+def ranking(openvino, kind):
+    """A model of the features that ranks something, in one way or another."""
     ops = openvino.opset13
-    windows = ops.parameter([1, n], np.float32, name="windows")
+    windows = ops.parameter([1, WINDOW_SAMPLES], np.float32, name="windows")
     windows.output(0).set_names({"windows"})
-    ranked = ops.topk(windows, ops.constant(np.int64(3)), 1, "max" if largest else "min", sort)
-    results = [ops.result(ranked.output(0)), ops.result(ops.multiply(windows, ops.constant(np.float32(2))))]
-    for result, name in zip(results, ("scalars", "images"), strict=True):
+    two = ops.constant(np.float32(2))
+    doubled = ops.multiply(windows, two)
+    ranked_of = {
+        "the input itself": windows,
+        "too few": ops.slice(doubled, *(ops.constant(np.array([n])) for n in (0, 100, 1, 1))),
+    }.get(kind, doubled)
+    mode, sort = "min" if kind == "the smallest" else "max", "value" if kind == "in order" else "none"
+    ranked = ops.topk(ranked_of, ops.constant(np.int64(3)), 1, mode, sort)
+    summed = ops.reduce_sum(ranked.output(0), ops.constant(np.array([1])), keep_dims=True)
+    scalars = ops.add(summed, two)
+    if kind == "its places":
+        scalars = ops.add(scalars, ops.convert(ranked.output(1), np.float32))
+    outputs = {
+        "scalars": ranked.output(0) if kind == "the answer itself" else scalars.output(0),
+        "images": (ops.multiply(summed, two) if kind == "for the images" else doubled).output(0),
+    }
+    results = [ops.result(output) for output in outputs.values()]
+    for result, name in zip(results, outputs, strict=True):
         result.output(0).set_names({name})
-    parts = feature_parts(openvino.Model(results, [windows], "features"))
-    assert {name for part in parts.values() for name in puts(part.inputs)} == {"windows"}
+    return openvino.Model(results, [windows], "features")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "too few",
+        "in order",
+        "the smallest",
+        "its places",
+        "the input itself",
+        "for the images",
+        "the answer itself",
+    ],
+)
+def test_another_ranking_stays_where_it_is(openvino, kind):
+    parts = feature_parts(ranking(openvino, kind))
+    assert "ranked" not in {name for part in parts.values() for name in puts(part.inputs)}
     assert "sound" not in parts
+    given = {name for part in parts.values() for put in part.outputs for name in put.get_names()}
+    assert "unranked" not in given
+
+
+def test_a_ranking_as_ours_is_taken_out(openvino):
+    parts = feature_parts(ranking(openvino, "ours"))
+    assert "ranked" in puts(parts["early"].inputs)
+    assert any("unranked" in put.get_names() for put in parts["sound"].outputs)
+
+
+def test_a_network_that_does_without_the_scalars_has_no_head(openvino):
+    ops = openvino.opset13
+    images, scalars = (ops.parameter([1, 3], np.float32, name=name) for name in ("images", "scalars"))
+    for put in (images, scalars):
+        put.output(0).set_names({put.get_friendly_name()})
+    result = ops.result(ops.multiply(images, ops.constant(np.float32(2))))
+    result.output(0).set_names({"logit"})
+    assert list(network_parts(openvino.Model([result], [images, scalars], "network"))) == ["trunk"]
+
+
+def test_what_is_cut_again_has_the_same_names():
+    def names():
+        parts = feature_parts(read("features")).values()
+        return [[put.get_names() for put in (*part.inputs, *part.outputs)] for part in parts]
+
+    assert names() == names()
+
+
+def test_a_part_that_needs_what_nothing_gives_is_an_error(openvino):
+    compiled = {"p": only_core().compile_model(diamond(openvino), "CPU")}
+    given = {"a": openvino.Tensor(np.zeros(3, np.float32))}
+    with pytest.raises(EngineError, match=r"made\.onnx needs 'b', which nothing gives"):
+        linked("made.onnx", compiled, given)
 
 
 def diamond(openvino):
@@ -112,7 +174,7 @@ def diamond(openvino):
 @pytest.mark.parametrize(("cut", "name"), [(_cut_after, "p"), (_cut_before, {"b"})])
 def test_inputs_and_constants_that_both_parts_need_are_in_both(openvino, cut, name):
     core = only_core()
-    first, second = cut(diamond(openvino), name)
+    first, second = cut(diamond(openvino), name, "first")
     assert puts(first.inputs) == ["a"]
     assert set(puts(second.inputs)) == {"a", "b", *shared_names(first, second)}
     a, b = (np.array(values, np.float32) for values in ([1, 2, 3], [10, 20, 30]))
