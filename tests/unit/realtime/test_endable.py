@@ -29,7 +29,6 @@ ASK = "os.kill(os.getpid(), getattr(signal, sys.argv[1]))"
 CALL = """
 def work():
     import greedy
-    print("imported", flush=True)
     time.sleep(30)
 try:
     call_endable(work, sys.argv[1:])
@@ -43,6 +42,7 @@ try:
     time.sleep(0.1)
 except BaseException:
     print("swallowed")
+print("imported")
 """
 
 
