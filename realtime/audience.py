@@ -141,7 +141,9 @@ def open_audience(
     # program behind a pipe makes of the data.
     is_shared = is_output_taken and (sys.stdout.isatty() or _is_pipe(sys.stdout))
     is_missing = sys.stdout is None and not is_needed
-    can_draw = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
+    # An old Windows console has no second screen to draw on.
+    is_able = console.is_terminal and not console.is_dumb_terminal and not console.legacy_windows
+    can_draw = is_able and not console.options.ascii_only
     if wants_display and can_draw and not is_shared:
         return Viewers(Screen(console), controls or Controls())
     if is_output_taken or is_missing:

@@ -109,6 +109,8 @@ class Pipeline:
         self._rate_hz = source.rate_hz
         self._intake = Intake(source, hop_samples, settings.channel, tap)
         self._engine = engine
+        # Looked at once: to ask a protocol takes longer than all else that a block brings.
+        self._teller = engine if isinstance(engine, Notifying) else None
         self._manifest = manifest
         self._settings = settings
         self._presence = presence.PresenceState.initial()
@@ -146,7 +148,7 @@ class Pipeline:
 
     def take_notices(self) -> list[str]:
         """What the engine has to tell the user and did not before, oldest first."""
-        return self._engine.take_notices() if isinstance(self._engine, Notifying) else []
+        return self._teller.take_notices() if self._teller else []
 
     def push(self, block: Block) -> Iterator[Step]:
         """Hear a block; one step for each window it completes.

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from rich.console import Console
-from rich.live import Live
+from rich.console import Console, ConsoleDimensions
 
 from engines.contract import RATE_HZ
 from realtime.clock import seconds_from_samples
@@ -19,7 +18,8 @@ from realtime.facts import Facts
 from realtime.health import FULL_SCALE
 from realtime.pipeline import Step
 from realtime.sinks.base import Sink, Status
-from realtime.sinks.terminal_view import View
+from realtime.sinks.rows import Rows
+from realtime.sinks.terminal_view import View, lines_from_view
 from realtime.sinks.text import clock_from_seconds, printable
 from realtime.sinks.trace import extended
 from realtime.stage_meters import Shown
@@ -50,17 +50,14 @@ class Screen:
         self._last_shown: Step | None = None
         self._shown: deque[Shown] = deque(maxlen=_MOST_SHOWN)
         self._notices: deque[str] = deque(maxlen=_MOST_NOTICES)
-        # Not redirected: what others write to the standard streams is data, and none of ours to touch.
-        self._live = Live(
-            console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-        )
         self._is_closing = threading.Event()
         self._has_news = threading.Event()
         self._drawing = threading.Lock()
-        self._drawn: object = None
+        self._drawn: tuple[View, ConsoleDimensions] | None = None
+        self._rows = Rows(console)
         self._is_suspended = False
         self._thread = threading.Thread(target=self._draw_until_closed, name="display", daemon=True)
-        self._live.start()
+        self._take_terminal()
         self._thread.start()
 
     def follow(self, current_view: Callable[[], View]) -> None:
@@ -91,15 +88,12 @@ class Screen:
         """Give the terminal back for a while; nothing is drawn before `come_back`."""
         with self._drawing:
             self._is_suspended = True
-            self._console.set_alt_screen(False)
-            self._console.show_cursor(True)
+            self._give_terminal_back()
 
     def come_back(self) -> None:
         """Take the terminal again after `suspend`, and draw everything anew."""
         with self._drawing:
-            self._console.set_alt_screen(True)
-            self._console.show_cursor(False)
-            self._drawn = None
+            self._take_terminal()
             self._is_suspended = False
 
     def close(self) -> None:
@@ -111,10 +105,20 @@ class Screen:
         try:
             self._thread.join()
         finally:
-            self._live.stop()
+            self._give_terminal_back()
         for text in self._notices:
-            line = wrapped(f"breath-live: {printable(text)}", self._console.width)
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            told = wrapped(f"breath-live: {printable(text)}", self._console.width)
+            self._console.print(told, markup=False, highlight=False, soft_wrap=True)
+
+    def _take_terminal(self) -> None:
+        self._console.set_alt_screen(True)
+        self._console.show_cursor(False)
+        self._drawn = None
+        self._rows.forget()
+
+    def _give_terminal_back(self) -> None:
+        self._console.show_cursor(True)
+        self._console.set_alt_screen(False)
 
     def _draw_until_closed(self) -> None:
         while True:
@@ -132,14 +136,13 @@ class Screen:
         """Whether there was something to draw."""
         if self._current_view is None or self._is_suspended:
             return False
-        view = self._current_view()
-        wanted = (view, self._console.size)
-        if wanted == self._drawn:
+        view, size = self._current_view(), self._console.size
+        if (view, size) == self._drawn:
             return False
-        self._live.update(view, refresh=True)
+        self._rows.draw(lines_from_view(view, *size), size)
         self._note_shown(view)
         self.n_redraws += 1
-        self._drawn = wanted
+        self._drawn = view, size
         return True
 
     def _note_shown(self, view: View) -> None:

@@ -3,7 +3,6 @@
 import textwrap
 from dataclasses import dataclass, field
 
-from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from engines.contract import RATE_HZ
@@ -19,9 +18,9 @@ from realtime.sinks.text import line, printable, short
 from realtime.sinks.trace import (
     COLUMN_SAMPLES,
     COLUMNS_PER_CELL,
-    Cell,
     Column,
-    cells_from_trace,
+    Picture,
+    picture_from_trace,
     wave_from_trace,
 )
 from realtime.stage_meters import text_from_stages
@@ -69,10 +68,6 @@ class View:
     is_paused: bool = False
     is_muted: bool = False
     step: Step | None = field(default=None, compare=False, repr=False)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Fill the terminal."""
-        yield from lines_from_view(self, *options.size)
 
 
 def lines_from_view(view: View, width: int, height: int) -> list[Text]:
@@ -166,19 +161,17 @@ def _confidence(view: View, width: int) -> Text:
 def _trace(view: View, width: int, n_rows: int, n_wave: int, *, has_axis: bool) -> list[Text]:
     """The trace, the strip of phases under it, the sound, and the axis of time."""
     n_cells = max(1, width - GUTTER - 1)
-    cells = cells_from_trace(view.trace, n_cells, n_rows)
+    probs = picture_from_trace(view.trace, n_cells, n_rows)
     names = {0: "exhale 1 ┤", n_rows - 1: "inhale 0 ┤"}
     if n_rows >= 5:
         names |= {1: "P(exhale) │", (n_rows - 1) // 2: "0.5 ┤"}
     elif n_rows >= 3:
         names |= {1: "P(exhale) │"}
-    lines = _drawn(cells, n_rows, names)
+    lines = _drawn(probs, names)
     strip = Text(f"{'shown │':>{GUTTER}}", style="dim")
-    for cell in cells:
-        strip.append(
-            STRIP_MARKS[cell.phase] if cell.phase else " ", style=STYLES[cell.phase] if cell.phase else ""
-        )
-    wave = _drawn(wave_from_trace(view.trace, n_cells, n_wave), n_wave, {n_wave // 2: "sound │"})
+    for phase, run in _runs(probs.phases):
+        strip.append((STRIP_MARKS[phase] if phase else " ") * (run.stop - run.start), style=_style(phase))
+    wave = _drawn(wave_from_trace(view.trace, n_cells, n_wave), {n_wave // 2: "sound │"})
     if not has_axis:
         return [*lines, strip, *wave]
     span_s = n_cells * COLUMNS_PER_CELL * COLUMN_SAMPLES / RATE_HZ
@@ -190,14 +183,28 @@ def _trace(view: View, width: int, n_rows: int, n_wave: int, *, has_axis: bool) 
     return [*lines, strip, *wave, short(" " * GUTTER + axis, width, "dim")]
 
 
-def _drawn(cells: list[Cell], n_rows: int, names: dict[int, str]) -> list[Text]:
+def _drawn(picture: Picture, names: dict[int, str]) -> list[Text]:
+    runs = _runs(picture.phases)
     lines = []
-    for row in range(n_rows):
-        drawn = Text(f"{names.get(row, '│'):>{GUTTER}}", style="dim")
-        for cell in cells:
-            drawn.append(cell.rows[row], style=STYLES[cell.phase] if cell.phase else "")
+    for number, row in enumerate(picture.rows):
+        drawn = Text(f"{names.get(number, '│'):>{GUTTER}}", style="dim")
+        for phase, run in runs:
+            drawn.append(row[run], style=_style(phase))
         lines.append(drawn)
     return lines
+
+
+def _runs(phases: list[Phase | None]) -> list[tuple[Phase | None, slice]]:
+    """Neighbours of one phase together: each change of style costs time, here and in the terminal."""
+    starts = [at for at, phase in enumerate(phases) if at == 0 or phase is not phases[at - 1]]
+    return [
+        (phases[start], slice(start, stop))
+        for start, stop in zip(starts, [*starts[1:], len(phases)], strict=True)
+    ]
+
+
+def _style(phase: Phase | None) -> str:
+    return STYLES[phase] if phase else ""
 
 
 def _stats(view: View, width: int, max_lines: int) -> list[Text]:

@@ -17,7 +17,7 @@ _DOTS_PER_ROW = 4
 _KEPT_COLUMNS = 1024
 
 # Bit of each dot in U+2800, by row from the top and by column (The Unicode Standard, Braille Patterns).
-_DOT_BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+_DOT_BITS = np.array(((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80)))
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,16 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One character of the trace's width: what is written in each row, top first, and the phase.
+class Picture:
+    """A trace as characters.
 
-    The phase is None where nothing was heard.
+    Attributes:
+        rows: top first, one character a cell.
+        phases: of the cells, oldest first; None where nothing was heard.
     """
 
-    rows: str
-    phase: Phase | None
+    rows: list[str]
+    phases: list[Phase | None]
 
 
 def extended(
@@ -83,7 +85,7 @@ def extended(
     return (trace + new)[-_KEPT_COLUMNS:]
 
 
-def cells_from_trace(trace: Sequence[Column], n_cells: int, n_rows: int) -> list[Cell]:
+def picture_from_trace(trace: Sequence[Column], n_cells: int, n_rows: int) -> Picture:
     """Draw the newest part of a trace.
 
     Breath is an area between 0.5 and P(exhale): exhalation above, inhalation below. Without breath only a
@@ -93,58 +95,55 @@ def cells_from_trace(trace: Sequence[Column], n_cells: int, n_rows: int) -> list
         trace: oldest first.
         n_cells: width, characters.
         n_rows: height, characters.
-
-    Returns:
-        `n_cells` cells, oldest first.
     """
-    return _cells(trace, n_cells, n_rows, _dots)
+    return _picture(trace, n_cells, n_rows, _dots_of_prob)
 
 
-def wave_from_trace(trace: Sequence[Column], n_cells: int, n_rows: int) -> list[Cell]:
+def wave_from_trace(trace: Sequence[Column], n_cells: int, n_rows: int) -> Picture:
     """Draw how large the sound was, around the middle: full scale is all of the height, -80 dB none of it.
 
-    In dB, because breath is far below full scale. Cells as in `cells_from_trace`, below which they stand.
+    In dB, because breath is far below full scale. Cells as in `picture_from_trace`, below which they stand.
     """
-    return _cells(trace, n_cells, n_rows, _wave_dots)
+    return _picture(trace, n_cells, n_rows, _dots_of_sound)
 
 
-def _cells(
-    trace: Sequence[Column], n_cells: int, n_rows: int, dots: Callable[[Column, int], range]
-) -> list[Cell]:
+def _picture(
+    trace: Sequence[Column], n_cells: int, n_rows: int, dots: Callable[[Column, int], tuple[int, int]]
+) -> Picture:
     newest_cell = trace[-1].index // COLUMNS_PER_CELL if trace else 0
-    first_cell = newest_cell - n_cells + 1
-    bits = [[0] * n_rows for _ in range(n_cells)]
+    first_column = (newest_cell - n_cells + 1) * COLUMNS_PER_CELL
+    n_columns, n_dots = n_cells * COLUMNS_PER_CELL, n_rows * _DOTS_PER_ROW
     phases: list[Phase | None] = [None] * n_cells
-    for column in trace:
-        cell = column.index // COLUMNS_PER_CELL - first_cell
-        if cell < 0:
-            continue
-        phases[cell] = column.phase
-        for dot in dots(column, n_rows * _DOTS_PER_ROW):
-            row, within = divmod(dot, _DOTS_PER_ROW)
-            bits[cell][row] |= _DOT_BITS[within][column.index % COLUMNS_PER_CELL]
-    return [
-        Cell("".join(chr(0x2800 + b) if b else " " for b in column_bits), phase)
-        for column_bits, phase in zip(bits, phases, strict=True)
-    ]
+    ends = np.zeros((2, n_columns), np.int64)
+    # Older ones are out of sight: each has an index of its own.
+    for column in trace[-n_columns:]:
+        at = column.index - first_column
+        if at >= 0:
+            phases[at // COLUMNS_PER_CELL] = column.phase
+            ends[:, at] = dots(column, n_dots)
+    number = np.arange(n_dots)[:, None]
+    is_set = (number >= ends[0]) & (number < ends[1])
+    by_cell = is_set.reshape(n_rows, _DOTS_PER_ROW, n_cells, COLUMNS_PER_CELL)
+    bits = (by_cell * _DOT_BITS[:, None]).sum(axis=(1, 3))
+    letters = np.where(bits, 0x2800 + bits, ord(" ")).astype("<u4")
+    return Picture([row.tobytes().decode("utf-32-le") for row in letters], phases)
 
 
-def _dots(column: Column, n_dots: int) -> range:
-    """Which of `n_dots`, counted from the top, are set."""
+def _dots_of_prob(column: Column, n_dots: int) -> tuple[int, int]:
+    """The first of `n_dots`, counted from the top, that is set, and the one behind the last."""
     lowest, highest = column.lowest, column.highest
     if column.phase is not Phase.NONE:
         lowest, highest = min(lowest, 0.5), max(highest, 0.5)
     top = min(n_dots - 1, math.floor((1.0 - highest) * n_dots))
-    end = math.ceil((1.0 - lowest) * n_dots)
-    return range(top, max(top + 1, end))
+    return top, max(top + 1, math.ceil((1.0 - lowest) * n_dots))
 
 
-def _wave_dots(column: Column, n_dots: int) -> range:
-    """As `_dots`; none where the sound is softer than what the meter shows."""
+def _dots_of_sound(column: Column, n_dots: int) -> tuple[int, int]:
+    """As `_dots_of_prob`; none where the sound is softer than what the meter shows."""
     if column.peak <= 0:
-        return range(0)
+        return 0, 0
     half = math.ceil(share_from_dbfs(20 * math.log10(column.peak)) * n_dots / 2)
-    return range(n_dots // 2 - half, n_dots // 2 + half)
+    return n_dots // 2 - half, n_dots // 2 + half
 
 
 def _peak(newest: NDArray[np.float32], end_sample: int, index: int) -> float:

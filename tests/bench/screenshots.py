@@ -16,7 +16,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.terminal_theme import TerminalTheme
 
 from engines.errors import BreathError
@@ -29,6 +29,7 @@ from realtime.pipeline import Pipeline, PipelineSettings
 from realtime.session import Session
 from realtime.sinks.base import Sink
 from realtime.sinks.terminal import Screen, TerminalSink
+from realtime.sinks.terminal_view import lines_from_view
 from realtime.sound.demo import DemoSource
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -80,7 +81,7 @@ class Camera(Sink):
         if self.view is None:
             raise ValueError(f"{name}: no {self.phase.value} was shown near the end; try another --seconds")
         console = _console(**self._size, record=True)
-        console.print(self.view)
+        console.print(Group(*lines_from_view(self.view, *console.size)))
         drawn = console.export_svg(title="breath-live", theme=THEME, unique_id=name)
         # Rich names a font on somebody else's server.
         drawn = re.sub(r"@font-face\s*{.*?}\s*", "", drawn, flags=re.DOTALL)

@@ -320,12 +320,12 @@ def test_the_display_fills_the_terminal_after_every_change_of_its_size(has_colou
     for height, width in ((60, 200), (12, 40), (24, 80)):
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
         picture = _picture_of(ours, height)
-        lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip() for line in picture.split("\r\n")]
+        lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", row).rstrip() for row in picture]
         assert max(map(len, lines)) <= width
         # The trace takes all there is.
         assert max(map(len, lines)) > 0.8 * width
         assert "Ctrl-C ends" in lines[-1]
-        assert ("38;5;" in picture) == has_colour
+        assert ("38;5;" in "".join(picture)) == has_colour
     process.send_signal(signal.SIGINT)
     assert "demo: heard " in _read_until(ours, "demo: heard ")
     assert process.wait(timeout=60) == 130
@@ -476,16 +476,18 @@ def _wait_for(is_so):
 
 
 def _picture_of(descriptor, height):
-    """The first whole picture of so many lines that shows a rate: each begins at the top left."""
+    """The rows, as they were written, once all of a terminal of so many rows has been drawn anew."""
     seen = b""
     give_up_at_s = time.monotonic() + 60
     while time.monotonic() < give_up_at_s:
         if select.select([descriptor], [], [], 1.0)[0]:
             seen += os.read(descriptor, 65536)
-        # What follows the last beginning is not whole yet.
-        for picture in seen.split(b"\x1b[H")[1:-1]:
-            if picture.count(b"\n") == height - 1 and b"breaths/min" in picture:
-                return picture.decode()
+        _, cleared, drawn = seen.rpartition(b"\x1b[2J")
+        # What follows the last place that is gone to may not be whole yet.
+        _, *places = re.split(rb"\x1b\[(\d+);1H", drawn)[:-2]
+        rows = {int(number): row.decode() for number, row in zip(places[::2], places[1::2], strict=True)}
+        if cleared and max(rows, default=0) == height and any("breaths/min" in row for row in rows.values()):
+            return [rows.get(number, "") for number in range(1, height + 1)]
     raise AssertionError(f"no picture of {height} lines in {seen[-5000:]!r}")
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
+from rich.text import Text
 
 from engines.latency import LatencySummary
 from realtime.controls import Controls
@@ -20,9 +21,10 @@ from realtime.sinks.base import Status
 from realtime.sinks.breath_table import ratio_text
 from realtime.sinks.glyphs import big_rows
 from realtime.sinks.meters import level_meter
+from realtime.sinks.rows import Rows
 from realtime.sinks.terminal import REDRAWS_PER_S, Screen, TerminalSink
 from realtime.sinks.terminal_view import View, lines_from_view
-from realtime.sinks.trace import Column, cells_from_trace, extended, wave_from_trace
+from realtime.sinks.trace import Column, extended, picture_from_trace, wave_from_trace
 from realtime.stage_meters import StageSummary
 
 SIZES = [(80, 24), (200, 60), (40, 12)]
@@ -72,7 +74,8 @@ def rendered(shown, width, height, *, no_color=False):
         file=file, width=width, height=height, force_terminal=True, color_system="truecolor",
         no_color=no_color, legacy_windows=False, _environ={},
     )  # fmt: skip
-    console.print(shown)
+    console.set_alt_screen(True)
+    Rows(console).draw(lines_from_view(shown, width, height), console.size)
     return file.getvalue()
 
 
@@ -350,7 +353,9 @@ def test_a_gap_of_the_sound_is_a_gap_of_the_trace():
     drawn = extended((), Frame(16000, 0.7, Phase.EXHALE, 0.7, -30.0), 1600, SILENCE)
     drawn = extended(drawn, Frame(48000, 0.7, Phase.EXHALE, 0.7, -30.0), 1600, SILENCE)
     assert [column.index for column in drawn] == [9, 29]
-    assert [cell.phase is None for cell in cells_from_trace(drawn, 11, 3)] == [False, *[True] * 9, False]
+    picture = picture_from_trace(drawn, 11, 3)
+    assert [phase is None for phase in picture.phases] == [False, *[True] * 9, False]
+    assert all(row[1:-1].isspace() for row in picture.rows)
 
 
 @pytest.mark.parametrize("n_rows", [2, 5, 24])
@@ -359,9 +364,10 @@ def test_exhalation_is_drawn_above_the_middle_and_inhalation_below(n_rows):
     columns = tuple(Column(i, prob, prob, phase) for i, (phase, prob) in enumerate(
         (phase, prob) for phase, prob in certain.items() for _ in range(2)
     ))  # fmt: skip
-    above, below = cells_from_trace(columns, 2, n_rows)
-    assert above.rows[0] != " " and above.rows[-1] == " "  # noqa: PT018
-    assert below.rows[0] == " " and below.rows[-1] != " "  # noqa: PT018
+    picture = picture_from_trace(columns, 2, n_rows)
+    assert [row.isspace() for row in (picture.rows[0], picture.rows[-1])] == [False, False]
+    assert (picture.rows[0][1], picture.rows[-1][0]) == (" ", " ")
+    assert picture.phases == [Phase.EXHALE, Phase.INHALE]
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 6])
@@ -370,8 +376,8 @@ def test_the_louder_the_sound_the_higher_it_is_drawn_around_the_middle(n_rows):
     heights = []
     for level_dbfs in (-90, -60, -30, 0):
         columns = tuple(Column(i, 0.5, 0.5, Phase.NONE, 10 ** (level_dbfs / 20)) for i in range(2))
-        (cell,) = wave_from_trace(columns, 1, n_rows)
-        n_set = sum((ord(row) - 0x2800).bit_count() for row in cell.rows if row != " ")
+        picture = wave_from_trace(columns, 1, n_rows)
+        n_set = sum((ord(row) - 0x2800).bit_count() for row in picture.rows if row != " ")
         assert n_set % 4 == 0
         heights.append(n_set // 2)
     assert heights == sorted(heights)
@@ -412,6 +418,35 @@ def test_the_sound_scrolls_below_the_phases(width, height):
     assert wave(0.0).isspace()
     assert 0 < len(wave(0.001).replace(" ", "")) <= len(wave(1.0).replace(" ", ""))
     assert set(wave(1.0)[: width - 13]) == {"\u28ff"}
+
+
+def test_only_rows_that_changed_are_written_and_all_of_them_in_another_size():
+    file = io.StringIO()
+    console = Console(
+        file=file, width=20, height=3, force_terminal=True, color_system="truecolor", legacy_windows=False,
+        _environ={},
+    )  # fmt: skip
+    console.set_alt_screen(True)
+    rows = Rows(console)
+
+    def written(*lines, width=20, height=3):
+        before = len(file.getvalue())
+        rows.draw([Text(*parts) for parts in lines], ConsoleDimensions(width, height))
+        return file.getvalue()[before:]
+
+    first = written(("one",), ("two", "red"))
+    assert "one" in first
+    assert "two" in first
+    assert written(("one",), ("two", "red")) == ""
+    assert written(("one",), ("two", "blue")) == "\x1b[2;1H\x1b[34mtwo\x1b[0m" + " " * 17
+    # Nothing is left of what was longer, or is not there any more.
+    assert written(("o",), ("two", "blue")) == "\x1b[1;1Ho" + " " * 19
+    assert written(("o",)) == "\x1b[2;1H" + " " * 20
+    narrow = written(("o",), width=10)
+    assert narrow.startswith("\x1b[2J")
+    assert "o" in narrow
+    rows.forget()
+    assert "o" in written(("o",), width=10)
 
 
 def _wait_for_redraws(screen, n_redraws):
