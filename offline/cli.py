@@ -162,19 +162,44 @@ def train(
 @click.option("--data", type=FOLDER, help="Clips to verify the graphs on, besides the edge cases.")
 @click.option("--out", type=FOLDER, help="Write a pack here, instead of into the pack itself.")
 @click.option("--graphs-only", is_flag=True, help="Leave the weights out, as in a shipped pack; needs --out.")
+@click.option(
+    "--features-only", is_flag=True, help="Only the graph of the features, as this version makes it."
+)
 @skip_bad_option
-def export(pack: str, data: Path | None, out: Path | None, graphs_only: bool, skip_bad: bool) -> None:
+def export(
+    pack: str, data: Path | None, out: Path | None, graphs_only: bool, features_only: bool, skip_bad: bool
+) -> None:
     """Write a pack's ONNX graphs, verified against torch.
 
     A pack without weights, such as a shipped one, gives float graphs with the weights of its INT8 graphs, for
     engines in fp32 and fp16; it needs --out.
+
+    With --features-only the graphs of the networks stay, INT8 or float: a pack of an earlier version then
+    computes its features as fast as one of this version does.
     """
+    if graphs_only and features_only:
+        raise click.UsageError("--graphs-only and --features-only exclude each other.")
     need_workshop("torch", "torchaudio", "onnx", "onnxscript", "safetensors")
     from engines.pack import load_pack
     from offline.graphs.export import export_pack
+    from offline.graphs.parts import FEATURES_AGAINST_BEFORE
+    from offline.graphs.renew import renew_features
 
     loaded = load_pack(pack)
     clips = None if data is None else read_clips(data, skip_bad)
+    if features_only:
+        renewed = renew_features(loaded, clips, out=out)
+        if renewed is loaded:
+            click.echo(f"the features of {loaded.path} are those of this version already")
+            return
+        for name, moved in renewed.manifest.metrics[FEATURES_AGAINST_BEFORE].items():
+            if name.endswith(".onnx"):
+                click.echo(
+                    f"{name}: P moves by {moved['mean_difference']:.2g} on average, by "
+                    f"{moved['largest_difference']:.2g} at most"
+                )
+        click.echo(f"features in {renewed.path}")
+        return
     exported = export_pack(loaded, clips, out=out, keep_weights=not graphs_only)
     click.echo(f"graphs in {exported.path}")
     if not loaded.has_weights:

@@ -26,7 +26,7 @@ from engines.manifest import Manifest
 from engines.onnx_backend import open_session
 from engines.pack import FEATURES_GRAPH, Pack, check_destination, save_pack
 from offline.clips import ClipSet
-from offline.graphs.parts import AGAINST_TORCH, INT8_AGAINST_FLOAT
+from offline.graphs.parts import AGAINST_TORCH, FEATURES_AGAINST_BEFORE, INT8_AGAINST_FLOAT
 from offline.graphs.probes import edge_cases
 from offline.graphs.weights import networks_to_go_on_with
 from offline.sound import read_clip
@@ -62,6 +62,10 @@ class GraphDifference:
     largest: float
     mean: float
 
+    def figures(self) -> dict[str, float]:
+        """As a manifest has them."""
+        return {"largest_difference": self.largest, "mean_difference": self.mean}
+
 
 def export_pack(
     pack: Pack, clips: ClipSet | None = None, *, out: Path | None = None, keep_weights: bool = True
@@ -92,7 +96,7 @@ def export_pack(
         )
     networks = networks_to_go_on_with(pack)
     check_destination(folder)
-    windows = _verification_windows(clips)
+    windows = verification_windows(clips)
     features = FeatureStack(pack.manifest.feature_spec).eval()
     graphs = {FEATURES_GRAPH: features_graph(features)}
     graphs.update({f"{name}.onnx": network_graph(network) for name, network in networks.items()})
@@ -208,7 +212,8 @@ def _with_origin(manifest: Manifest, pack: Pack, moved: dict[str, Any]) -> Manif
     )
 
 
-def _verification_windows(clips: ClipSet | None) -> NDArray[np.float32]:
+def verification_windows(clips: ClipSet | None) -> NDArray[np.float32]:
+    """What graphs are verified on, (N, 16000): the edge cases, and up to 64 clips from all over the set."""
     windows = list(edge_cases().values())
     if clips is not None and len(clips):
         every = max(1, len(clips) // MAX_CLIPS)
@@ -219,12 +224,10 @@ def _verification_windows(clips: ClipSet | None) -> NDArray[np.float32]:
 def _with_differences(
     manifest: Manifest, differences: tuple[GraphDifference, ...], n_windows: int
 ) -> Manifest:
-    figures = {
-        found.graph: {"largest_difference": found.largest, "mean_difference": found.mean}
-        for found in differences
-    }
+    figures = {found.graph: found.figures() for found in differences}
     metrics = manifest.metrics | {AGAINST_TORCH: {"n_windows": n_windows, **figures}}
-    metrics.pop(INT8_AGAINST_FLOAT, None)
+    for replaced in (INT8_AGAINST_FLOAT, FEATURES_AGAINST_BEFORE):
+        metrics.pop(replaced, None)
     return msgspec.structs.replace(manifest, metrics=metrics, graph_precision="float")
 
 

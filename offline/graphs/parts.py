@@ -12,6 +12,7 @@ from engines.errors import EngineError
 # Keys of a manifest's metrics: of the graphs that a pack holds, and of those only.
 AGAINST_TORCH = "graphs_against_torch"
 INT8_AGAINST_FLOAT = "int8_against_float"
+FEATURES_AGAINST_BEFORE = "features_against_those_before"
 _DEFAULT_EPSILON = 1e-5
 
 

@@ -24,6 +24,7 @@ from offline.graphs.int8_form import with_convolved_normalisation
 from offline.graphs.parity import AUC_BY_CHANCE
 from offline.graphs.parts import (
     AGAINST_TORCH,
+    FEATURES_AGAINST_BEFORE,
     INT8_AGAINST_FLOAT,
     model_from_bytes,
     undo_half_storage,
@@ -214,6 +215,7 @@ def _judged(pack: Pack, before: Inference, after: Inference, labels: NDArray[np.
 def _metrics_of_int8(pack: Pack, figures: dict[str, Any]) -> dict[str, Any]:
     """What is true of the pack with INT8 graphs: how near float graphs were to torch is not."""
     metrics = {**pack.manifest.metrics, INT8_AGAINST_FLOAT: figures}
+    metrics.pop(FEATURES_AGAINST_BEFORE, None)
     if AGAINST_TORCH in metrics:
         replaced = {path.name for stage, path in pack.graph_paths.items() if stage != FEATURES}
         kept = {name: value for name, value in metrics[AGAINST_TORCH].items() if name not in replaced}

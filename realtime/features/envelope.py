@@ -91,11 +91,13 @@ def envelope_peaks(envelope: Tensor, mean: Tensor) -> Tensor:
     """
     blocks = envelope.reshape(-1, N_BLOCKS, BLOCK_SAMPLES)
     height = blocks.amax(dim=2)
-    at = blocks.argmax(dim=2, keepdim=True)
+    offset = torch.arange(BLOCK_SAMPLES, dtype=envelope.dtype, device=envelope.device)
+    # The first one that is as high; back ends are slow to search for it.
+    is_top = (blocks == height[..., None]).to(envelope.dtype)
+    at = BLOCK_SAMPLES - (is_top * (BLOCK_SAMPLES - offset)).amax(dim=2, keepdim=True)
     whole_blocks = nn.functional.max_pool1d(
         height[:, None], 2 * BLOCKS_IN_REACH - 1, stride=1, padding=BLOCKS_IN_REACH - 1
     )[:, 0]
-    offset = torch.arange(BLOCK_SAMPLES, device=envelope.device)
     outside = nn.functional.pad(blocks, (0, 0, BLOCKS_IN_REACH, BLOCKS_IN_REACH), value=-1.0)
     earlier = torch.where(offset >= at, outside[:, :N_BLOCKS], -1.0).amax(dim=2)
     later = torch.where(offset <= at, outside[:, 2 * BLOCKS_IN_REACH :], -1.0).amax(dim=2)

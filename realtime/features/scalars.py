@@ -27,10 +27,10 @@ COMPUTED = (
     *("wave_kurtosis", "envelope_kurtosis", "envelope_variation", "envelope_centroid"),
     *("peak_count", "peak_height_mean", "peak_height_std"),
     *("contrast_mean", "contrast_std"),
-    *("flux_mean", "flux_std", "flux_max"),
     *("abs_percentile_90", "abs_percentile_10"),
     *("autocorrelation_10ms", "autocorrelation_20ms", "autocorrelation_min_lag_s"),
     "low_energy_ratio",
+    *("flux_mean", "flux_std", "flux_max"),
 )
 
 
@@ -59,8 +59,9 @@ class Scalars(nn.Module):
 
     def forward(self, windows: Tensor, mel: Tensor) -> Tensor:
         """Return the scalars, one row a window."""
-        power = self.spectrogram(windows).transpose(1, 2)
-        series = torch.cat([self.level_and_crossings(windows), self.spectral_shape(power)], dim=1)
+        power = self.spectrogram(windows)
+        frames = power.transpose(1, 2)
+        series = torch.cat([self.level_and_crossings(windows), self.spectral_shape(frames)], dim=1)
         envelope = self.envelope(windows)
         mean, std, skewness, kurtosis = _moments(torch.stack([windows, envelope], dim=1))
         envelope_mean, envelope_std = mean[:, 1:], std[:, 1:]
@@ -72,12 +73,13 @@ class Scalars(nn.Module):
             ratio((envelope * self.ramp).mean(dim=1, keepdim=True), envelope_mean),
             envelope_peaks(envelope, envelope_mean),
             *_moments(self.contrast(power).flatten(1)[:, None])[:2],
-            _flux(mel),
             percentiles(windows.abs()),
             autocorrelation(windows),
-            _low_energy_ratio(power),
+            _low_energy_ratio(frames),
         ]
-        return torch.cat(columns, dim=1).index_select(1, self.column_of_scalar)
+        # Where images and scalars are computed apart there is one tensor to hand over, not one of each kind.
+        of_sound = torch.cat(columns, dim=1)
+        return torch.cat([of_sound, _flux(mel)], dim=1).index_select(1, self.column_of_scalar)
 
 
 def _flux(mel: Tensor) -> Tensor:

@@ -101,7 +101,10 @@ class SpectralShape(nn.Module):
 
 
 class SpectralContrast(nn.Module):
-    """Power spectrum (B, 63, 1025) -> decibels between peaks and valleys of the octaves, (B, 63, 7)."""
+    """Power spectrum (B, 1025, 63) -> decibels between peaks and valleys of the octaves, (B, 63, 7).
+
+    The bins come before the frames: a search along them then looks at all frames at once.
+    """
 
     mean_of_extremes: Tensor
 
@@ -116,11 +119,11 @@ class SpectralContrast(nn.Module):
 
     def forward(self, power: Tensor) -> Tensor:
         """Return the contrast."""
-        bands = [power[..., band.first : band.stop] for band in self.bands]
+        bands = [power[:, band.first : band.stop] for band in self.bands]
         sizes = [band.n_extreme for band in self.bands]
         peaks = [_largest(bins, size) for bins, size in zip(bands, sizes, strict=True)]
         valleys = [_smallest(bins, size) for bins, size in zip(bands, sizes, strict=True)]
-        extremes = torch.cat([*peaks, *valleys], dim=2).sqrt()
+        extremes = torch.cat([*peaks, *valleys], dim=1).transpose(1, 2).sqrt()
         # What lies 120 dB below the loudest bin is rounding, and differs from one machine to the next.
         floored = torch.maximum(extremes, CONTRAST_FLOOR * extremes.amax(dim=(1, 2), keepdim=True))
         means = (floored @ self.mean_of_extremes).reshape(-1, N_FRAMES, 2, len(self.bands))
@@ -143,10 +146,10 @@ def _entropy(power: Tensor, log_power: Tensor) -> Tensor:
 
 
 def _largest(bins: Tensor, n: int) -> Tensor:
-    return bins.amax(dim=2, keepdim=True) if n == 1 else bins.topk(n, dim=2, sorted=False).values
+    return bins.amax(dim=1, keepdim=True) if n == 1 else bins.topk(n, dim=1, sorted=False).values
 
 
 def _smallest(bins: Tensor, n: int) -> Tensor:
     if n == 1:
-        return bins.amin(dim=2, keepdim=True)
-    return bins.topk(n, dim=2, largest=False, sorted=False).values
+        return bins.amin(dim=1, keepdim=True)
+    return bins.topk(n, dim=1, largest=False, sorted=False).values

@@ -4,10 +4,10 @@ Matrix products run on every back end (torch, ONNX Runtime, TensorRT) at full sp
 of an FFT operator. A length n = n1 * n2 is transformed in two steps (Cooley and Tukey, Math. Comp. 19,
 1965): with time t = n2 * t1 + t2, bin k = k1 + n1 * k2 and W(n) = exp(-2 pi i / n),
 
-    X[k1 + n1 k2] = sum_t2 W(n)^(t2 (k1 + n1 k2)) [ sum_t1 W(n1)^(t1 k1) x[n2 t1 + t2] ].
+    X[k1 + n1 k2] = sum_t2 W(n2)^(t2 k2) [ sum_t1 W(n)^(k1 (n2 t1 + t2)) x[n2 t1 + t2] ].
 
-The inner sum, windowed, is a convolution along the hops of the signal, one group of filters for each t2. The
-outer sum is one matrix for each k1. Of a real signal only k1 <= n1 / 2 is needed: the other half mirrors it.
+The inner sum, windowed, is one matrix for each t2. The outer sum is one for all k1 and frames. Of a real
+signal only k1 <= n1 / 2 is needed: the other half mirrors it.
 """
 
 import math
@@ -43,53 +43,52 @@ class PowerSpectrogram(nn.Module):
         self.n1 = n_fft // self.n2
         self.n_k1 = self.n1 // 2 + 1
         for name, value in {
-            "inner": self._inner_filters(window).astype(np.float32),
-            "outer": self._outer_matrices(n_fft).astype(np.float32),
+            "inner": self._inner_matrices(window).astype(np.float32),
+            "outer": self._outer_matrix().astype(np.float32),
             "row_of_bin": self._rows_of_bins(n_fft),
+            # Of a hop: by t2, then by t1.
             "sample_order": np.arange(HOP_SAMPLES).reshape(-1, self.n2).T.flatten(),
         }.items():
             self.register_buffer(name, torch.from_numpy(value), persistent=False)
 
     def forward(self, windows: Tensor) -> Tensor:
         """Return the power of each bin and frame."""
-        inner = nn.functional.conv1d(self._hops(windows), self.inner, groups=self.n2)
-        grid = inner.reshape(-1, self.n2, 2, self.n_k1, N_FRAMES).permute(3, 2, 1, 0, 4)
-        outer = self.outer @ grid.reshape(self.n_k1, 2 * self.n2, -1)
+        inner = self.inner @ self._frames(windows)
+        outer = self.outer @ inner.reshape(-1, 2 * self.n2, self.n_k1 * N_FRAMES)
         re, im = outer[:, : self.n2], outer[:, self.n2 :]
-        rows = (re * re + im * im).reshape(self.n_k1 * self.n2, -1)
-        bins = rows.index_select(0, self.row_of_bin)
-        return bins.reshape(len(self.row_of_bin), -1, N_FRAMES).transpose(0, 1)
+        rows = (re * re + im * im).reshape(-1, self.n2 * self.n_k1, N_FRAMES)
+        return rows.index_select(1, self.row_of_bin)
 
-    def _hops(self, windows: Tensor) -> Tensor:
-        """(B, 256, n_hops): column h holds hop h, its samples in the order of t2, then of t1."""
+    def _frames(self, windows: Tensor) -> Tensor:
+        """(B, n2, frame_samples / n2, 63): of each frame, sample n2 * t1 + t2 at [t2, t1]."""
         half = self.n_per_frame * HOP_SAMPLES // 2
         padded = nn.functional.pad(windows, (half, self.n_hops * HOP_SAMPLES - WINDOW_SAMPLES - half))
         columns = padded.reshape(-1, self.n_hops, HOP_SAMPLES).transpose(1, 2)
-        return columns.index_select(1, self.sample_order)
+        ordered = columns.index_select(1, self.sample_order)
+        hops = ordered.reshape(-1, self.n2, HOP_SAMPLES // self.n2, self.n_hops)
+        return torch.cat([hops[..., hop : hop + N_FRAMES] for hop in range(self.n_per_frame)], dim=2)
 
-    def _inner_filters(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Windowed cosines and sines, (n2 * 2 * n_k1, 256 / n2, n_per_frame)."""
+    def _inner_matrices(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Windowed cosines and sines, (n2, 2 * n_k1, frame_samples / n2)."""
         n_t1 = len(window) // self.n2
-        angles = 2 * np.pi * np.outer(np.arange(self.n_k1), np.arange(n_t1)) / self.n1
-        waves = np.stack([np.cos(angles), np.sin(angles)])
-        weights = window.reshape(n_t1, self.n2).T
-        filters = waves[None] * weights[:, None, None, :]
-        by_hop = filters.reshape(-1, self.n_per_frame, HOP_SAMPLES // self.n2)
-        return np.ascontiguousarray(by_hop.transpose(0, 2, 1))
+        t2, k1, t1 = np.ogrid[: self.n2, : self.n_k1, :n_t1]
+        angles = 2 * np.pi * k1 * (self.n2 * t1 + t2) / (self.n1 * self.n2)
+        weights = window.reshape(n_t1, self.n2).T[:, None]
+        return np.concatenate([np.cos(angles) * weights, np.sin(angles) * weights], axis=1)
 
-    def _outer_matrices(self, n_fft: int) -> NDArray[np.float64]:
-        """For each k1, from (cosine, sine) of the inner sum to (real, negated imaginary) of the outer."""
-        k1, k2, t2 = np.ogrid[: self.n_k1, : self.n2, : self.n2]
-        angles = 2 * np.pi * (t2 * (k1 + self.n1 * k2) % n_fft) / n_fft
+    def _outer_matrix(self) -> NDArray[np.float64]:
+        """From the inner sums, (t2, cosine and sine), to real and negated imaginary parts, (2, k2)."""
+        angles = 2 * np.pi * np.outer(np.arange(self.n2), np.arange(self.n2)) / self.n2
         cos, sin = np.cos(angles), np.sin(angles)
-        return np.block([[cos, -sin], [sin, cos]])
+        real, imaginary = np.stack([cos, -sin], axis=-1), np.stack([sin, cos], axis=-1)
+        return np.concatenate([real, imaginary]).reshape(2 * self.n2, 2 * self.n2)
 
     def _rows_of_bins(self, n_fft: int) -> NDArray[np.int64]:
-        """Where bin k, or its mirror image n_fft - k, stands in the (k1, k2) grid."""
+        """Where bin k, or its mirror image n_fft - k, stands in the (k2, k1) grid."""
         bins = np.arange(n_fft // 2 + 1)
         is_mirrored = bins % self.n1 >= self.n_k1
         bins = np.where(is_mirrored, n_fft - bins, bins)
-        rows: NDArray[np.int64] = bins % self.n1 * self.n2 + bins // self.n1
+        rows: NDArray[np.int64] = bins // self.n1 * self.n_k1 + bins % self.n1
         return rows
 
 
