@@ -109,7 +109,7 @@ class Pipeline:
         self._rate_hz = source.rate_hz
         self._intake = Intake(source, hop_samples, settings.channel, tap)
         self._engine = engine
-        # Looked at once: to ask a protocol takes longer than all else that a block brings.
+        # Looked at once: to ask a protocol takes about as long as to hear a block.
         self._teller = engine if isinstance(engine, Notifying) else None
         self._manifest = manifest
         self._settings = settings
@@ -148,7 +148,7 @@ class Pipeline:
 
     def take_notices(self) -> list[str]:
         """What the engine has to tell the user and did not before, oldest first."""
-        return self._teller.take_notices() if self._teller else []
+        return self._teller.take_notices() if self._teller is not None else []
 
     def push(self, block: Block) -> Iterator[Step]:
         """Hear a block; one step for each window it completes.

@@ -27,6 +27,7 @@ class SharedEngine(Closing):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._teller = engine if isinstance(engine, Notifying) else None
         self._lock = threading.Lock()
         _OPEN.add(self)
 
@@ -48,7 +49,7 @@ class SharedEngine(Closing):
     def take_notices(self) -> list[str]:
         """See `Notifying`."""
         with self._lock:
-            return self._engine.take_notices() if isinstance(self._engine, Notifying) else []
+            return self._teller.take_notices() if self._teller is not None else []
 
     def close(self) -> None:
         """Close the engine once nobody is inside."""

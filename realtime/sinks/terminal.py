@@ -105,7 +105,8 @@ class Screen:
         try:
             self._thread.join()
         finally:
-            self._give_terminal_back()
+            # The thread goes on where somebody was too impatient to wait for it.
+            self.suspend()
         for text in self._notices:
             told = wrapped(f"breath-live: {printable(text)}", self._console.width)
             self._console.print(told, markup=False, highlight=False, soft_wrap=True)

@@ -189,7 +189,7 @@ def _drawn(picture: Picture, names: dict[int, str]) -> list[Text]:
     for number, row in enumerate(picture.rows):
         drawn = Text(f"{names.get(number, '│'):>{GUTTER}}", style="dim")
         for phase, run in runs:
-            drawn.append(row[run], style=_style(phase))
+            drawn.append(row[run], style="" if row[run].isspace() else _style(phase))
         lines.append(drawn)
     return lines
 

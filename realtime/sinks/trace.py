@@ -20,6 +20,10 @@ _KEPT_COLUMNS = 1024
 _DOT_BITS = np.array(((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80)))
 
 
+# Of each column, counted from the top: the first dot that is set, and the one behind the last; (n,) both.
+Dots = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
 @dataclass(frozen=True)
 class Column:
     """P(exhale), and how large the sound was, within 0.1 s of the stream.
@@ -96,7 +100,7 @@ def picture_from_trace(trace: Sequence[Column], n_cells: int, n_rows: int) -> Pi
         n_cells: width, characters.
         n_rows: height, characters.
     """
-    return _picture(trace, n_cells, n_rows, _dots_of_prob)
+    return _picture(trace, n_cells, n_rows, _dots_of_probs)
 
 
 def wave_from_trace(trace: Sequence[Column], n_cells: int, n_rows: int) -> Picture:
@@ -108,41 +112,41 @@ def wave_from_trace(trace: Sequence[Column], n_cells: int, n_rows: int) -> Pictu
 
 
 def _picture(
-    trace: Sequence[Column], n_cells: int, n_rows: int, dots: Callable[[Column, int], tuple[int, int]]
+    trace: Sequence[Column], n_cells: int, n_rows: int, dots: Callable[[Sequence[Column], int], Dots]
 ) -> Picture:
     newest_cell = trace[-1].index // COLUMNS_PER_CELL if trace else 0
     first_column = (newest_cell - n_cells + 1) * COLUMNS_PER_CELL
     n_columns, n_dots = n_cells * COLUMNS_PER_CELL, n_rows * _DOTS_PER_ROW
+    # As many as there is room for are enough: each has an index of its own.
+    shown = [column for column in trace[-n_columns:] if column.index >= first_column]
+    at = [column.index - first_column for column in shown]
     phases: list[Phase | None] = [None] * n_cells
-    ends = np.zeros((2, n_columns), np.int64)
-    # Older ones are out of sight: each has an index of its own.
-    for column in trace[-n_columns:]:
-        at = column.index - first_column
-        if at >= 0:
-            phases[at // COLUMNS_PER_CELL] = column.phase
-            ends[:, at] = dots(column, n_dots)
+    for place, column in zip(at, shown, strict=True):
+        phases[place // COLUMNS_PER_CELL] = column.phase
+    is_set = np.zeros((n_dots, n_columns), bool)
+    first, stop = dots(shown, n_dots)
     number = np.arange(n_dots)[:, None]
-    is_set = (number >= ends[0]) & (number < ends[1])
+    is_set[:, at] = (number >= first) & (number < stop)
     by_cell = is_set.reshape(n_rows, _DOTS_PER_ROW, n_cells, COLUMNS_PER_CELL)
     bits = (by_cell * _DOT_BITS[:, None]).sum(axis=(1, 3))
     letters = np.where(bits, 0x2800 + bits, ord(" ")).astype("<u4")
     return Picture([row.tobytes().decode("utf-32-le") for row in letters], phases)
 
 
-def _dots_of_prob(column: Column, n_dots: int) -> tuple[int, int]:
-    """The first of `n_dots`, counted from the top, that is set, and the one behind the last."""
-    lowest, highest = column.lowest, column.highest
-    if column.phase is not Phase.NONE:
-        lowest, highest = min(lowest, 0.5), max(highest, 0.5)
-    top = min(n_dots - 1, math.floor((1.0 - highest) * n_dots))
-    return top, max(top + 1, math.ceil((1.0 - lowest) * n_dots))
+def _dots_of_probs(columns: Sequence[Column], n_dots: int) -> Dots:
+    is_breath = np.array([column.phase is not Phase.NONE for column in columns], bool)
+    lowest = np.array([column.lowest for column in columns])
+    highest = np.array([column.highest for column in columns])
+    lowest = np.where(is_breath, np.minimum(lowest, 0.5), lowest)
+    highest = np.where(is_breath, np.maximum(highest, 0.5), highest)
+    first = np.minimum(n_dots - 1, np.floor((1.0 - highest) * n_dots))
+    return first, np.maximum(first + 1, np.ceil((1.0 - lowest) * n_dots))
 
 
-def _dots_of_sound(column: Column, n_dots: int) -> tuple[int, int]:
-    """As `_dots_of_prob`; none where the sound is softer than what the meter shows."""
-    if column.peak <= 0:
-        return 0, 0
-    half = math.ceil(share_from_dbfs(20 * math.log10(column.peak)) * n_dots / 2)
+def _dots_of_sound(columns: Sequence[Column], n_dots: int) -> Dots:
+    """None where the sound is softer than what the meter shows."""
+    shares = [share_from_dbfs(20 * math.log10(column.peak)) if column.peak > 0 else 0.0 for column in columns]
+    half = np.ceil(np.array(shares) * n_dots / 2)
     return n_dots // 2 - half, n_dots // 2 + half
 
 

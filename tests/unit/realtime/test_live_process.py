@@ -484,7 +484,7 @@ def _picture_of(descriptor, height):
             seen += os.read(descriptor, 65536)
         _, cleared, drawn = seen.rpartition(b"\x1b[2J")
         # What follows the last place that is gone to may not be whole yet.
-        _, *places = re.split(rb"\x1b\[(\d+);1H", drawn)[:-2]
+        places = re.split(rb"\x1b\[(\d+);1H", drawn)[1:-2]
         rows = {int(number): row.decode() for number, row in zip(places[::2], places[1::2], strict=True)}
         if cleared and max(rows, default=0) == height and any("breaths/min" in row for row in rows.values()):
             return [rows.get(number, "") for number in range(1, height + 1)]

@@ -1,6 +1,7 @@
 """The display at several sizes, with and without colour: nothing wraps, nothing important is missing."""
 
 import io
+import re
 import threading
 import time
 from dataclasses import replace
@@ -430,23 +431,62 @@ def test_only_rows_that_changed_are_written_and_all_of_them_in_another_size():
     rows = Rows(console)
 
     def written(*lines, width=20, height=3):
+        """What was written, and into which rows, counted from 1."""
         before = len(file.getvalue())
         rows.draw([Text(*parts) for parts in lines], ConsoleDimensions(width, height))
-        return file.getvalue()[before:]
+        text = file.getvalue()[before:]
+        return text, [int(number) for number in re.findall(r"\x1b\[(\d+);1H", text)]
 
-    first = written(("one",), ("two", "red"))
+    first, places = written(("one",), ("two", "red"))
+    assert places == [1, 2]
     assert "one" in first
-    assert "two" in first
-    assert written(("one",), ("two", "red")) == ""
-    assert written(("one",), ("two", "blue")) == "\x1b[2;1H\x1b[34mtwo\x1b[0m" + " " * 17
+    assert "\x1b[31mtwo\x1b[0m" in first
+    # One that has not changed in turn, in case somebody else has written over it.
+    assert written(("one",), ("two", "red"))[1] == [2]
+    assert written(("one",), ("two", "blue"))[1] == [2, 3]
     # Nothing is left of what was longer, or is not there any more.
-    assert written(("o",), ("two", "blue")) == "\x1b[1;1Ho" + " " * 19
-    assert written(("o",)) == "\x1b[2;1H" + " " * 20
-    narrow = written(("o",), width=10)
+    assert written(("o",), ("two", "blue")) == ("\x1b[1;1Ho" + " " * 19, [1])
+    assert written(("o",)) == ("\x1b[2;1H" + " " * 20, [2])
+    narrow, places = written(("o",), width=10)
     assert narrow.startswith("\x1b[2J")
-    assert "o" in narrow
+    assert places == [1, 3]
     rows.forget()
-    assert "o" in written(("o",), width=10)
+    assert "o" in written(("o",), width=10)[0]
+    in_turn = [place for _ in range(3) for place in written(("o",), width=10)[1]]
+    assert sorted(in_turn) == [1, 2, 3]
+    # One row more or less: the turn is still one of them.
+    assert [written(("o",), width=10, height=height)[1] for height in (1, 2)] == [[1], [1]]
+
+
+def test_a_screen_that_is_closed_twice_at_once_is_not_drawn_on_any_more(monkeypatch):
+    """Ctrl-C, and once more while the program waits for the drawing to end."""
+    screen, file = _screen()
+    is_drawing, may_go_on = threading.Event(), threading.Event()
+    draw = screen._rows.draw
+
+    def draw_slowly(*args):
+        is_drawing.set()
+        assert may_go_on.wait(60)
+        draw(*args)
+
+    monkeypatch.setattr(screen._rows, "draw", draw_slowly)
+    failures = []
+    monkeypatch.setattr(threading, "excepthook", failures.append)
+    sink = TerminalSink(screen, FACTS, clock_s=lambda: 0.0)
+    sink.show(_step(16000), STATUS)
+    assert is_drawing.wait(60)
+    join = screen._thread.join
+
+    def interrupted():
+        may_go_on.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(screen._thread, "join", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        screen.close()
+    join(60)
+    assert failures == []
+    assert file.getvalue().endswith("\x1b[?1049l")
 
 
 def _wait_for_redraws(screen, n_redraws):
