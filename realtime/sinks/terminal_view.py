@@ -130,8 +130,9 @@ def _scale(width: int, height: int) -> int:
 def _header(view: View, width: int) -> Text:
     tenths = int(10 * view.status.stream_s) if view.status else 0
     clock = f"{tenths // 600:02d}:{tenths // 10 % 60:02d}.{tenths % 10} "
-    title = Text(" breath-live ", style="bold reverse")
-    title.append(f" {printable(view.facts.source)}", style="not reverse")
+    title = line(
+        Text(" breath-live ", style="bold reverse"), Text(f" {printable(view.facts.source)}", "bold")
+    )
     title.truncate(max(1, width - len(clock) - 1), overflow="ellipsis", pad=True)
     return line(title, Text(f" {clock}"))
 
@@ -168,7 +169,7 @@ def _trace(view: View, width: int, n_rows: int, n_wave: int, *, has_axis: bool) 
     elif n_rows >= 3:
         names |= {1: "P(exhale) │"}
     lines = _drawn(probs, names)
-    strip = Text(f"{'shown │':>{GUTTER}}", style="dim")
+    strip = Text().append(f"{'shown │':>{GUTTER}}", style="dim")
     for phase, run in _runs(probs.phases):
         strip.append((STRIP_MARKS[phase] if phase else " ") * (run.stop - run.start), style=_style(phase))
     wave = _drawn(wave_from_trace(view.trace, n_cells, n_wave), {n_wave // 2: "sound │"})
@@ -187,7 +188,7 @@ def _drawn(picture: Picture, names: dict[int, str]) -> list[Text]:
     runs = _runs(picture.phases)
     lines = []
     for number, row in enumerate(picture.rows):
-        drawn = Text(f"{names.get(number, '│'):>{GUTTER}}", style="dim")
+        drawn = Text().append(f"{names.get(number, '│'):>{GUTTER}}", style="dim")
         for phase, run in runs:
             drawn.append(row[run], style="" if row[run].isspace() else _style(phase))
         lines.append(drawn)
