@@ -192,12 +192,11 @@ def export(
         if renewed is loaded:
             click.echo(f"the features of {loaded.path} are those of this version already")
             return
-        for name, moved in renewed.manifest.metrics[FEATURES_AGAINST_BEFORE].items():
-            if name.endswith(".onnx"):
-                click.echo(
-                    f"{name}: P moves by {moved['mean_difference']:.2g} on average, by "
-                    f"{moved['largest_difference']:.2g} at most"
-                )
+        moves = renewed.manifest.metrics[FEATURES_AGAINST_BEFORE]
+        for network in renewed.manifest.networks:
+            name = renewed.graph_paths[network.name].name
+            mean, largest = moves[name]["mean_difference"], moves[name]["largest_difference"]
+            click.echo(f"{name}: P moves by {mean:.2g} on average, by {largest:.2g} at most")
         click.echo(f"features in {renewed.path}")
         return
     exported = export_pack(loaded, clips, out=out, keep_weights=not graphs_only)

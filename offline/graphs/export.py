@@ -8,7 +8,6 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,12 @@ from engines.manifest import Manifest
 from engines.onnx_backend import open_session
 from engines.pack import FEATURES_GRAPH, Pack, check_destination, save_pack
 from offline.clips import ClipSet
-from offline.graphs.parts import AGAINST_TORCH, FEATURES_AGAINST_BEFORE, INT8_AGAINST_FLOAT
+from offline.graphs.parts import (
+    AGAINST_TORCH,
+    FEATURES_AGAINST_BEFORE,
+    INT8_AGAINST_FLOAT,
+    GraphDifference,
+)
 from offline.graphs.probes import edge_cases
 from offline.graphs.weights import networks_to_go_on_with
 from offline.sound import read_clip
@@ -45,26 +49,6 @@ MAX_PROB_DIFFERENCE = 5e-3
 # packs it is 0.002 to 0.006 on sound of clips and streams, and up to 0.024 on the edge cases alone.
 MAX_MEAN_FROM_INT8 = 0.05
 OUTPUTS = ("P(exhale)", "P(breath)")
-
-
-@dataclass(frozen=True)
-class GraphDifference:
-    """How far a graph is from torch, over the verification windows.
-
-    Attributes:
-        graph: name of the file.
-        largest: largest difference: of P(exhale) or P(breath) for a network; for the features, of a pixel of
-            an image.
-        mean: mean absolute difference of the same.
-    """
-
-    graph: str
-    largest: float
-    mean: float
-
-    def figures(self) -> dict[str, float]:
-        """As a manifest has them."""
-        return {"largest_difference": self.largest, "mean_difference": self.mean}
 
 
 def export_pack(
@@ -153,7 +137,7 @@ def verify_graphs(
             f"{difference.max():.2g} in the images, {scalar_difference.max():.2g} in the scalars. "
             "Please report it with your versions"
         )
-    found = [GraphDifference(FEATURES_GRAPH, float(difference.max()), float(difference.mean()))]
+    found = [GraphDifference.of(FEATURES_GRAPH, difference)]
     for name, prob in expected.items():
         session = open_session(files[f"{name}.onnx"])
         (logit,) = session.run(None, {"images": images.numpy(), "scalars": scalars.numpy()})
@@ -169,7 +153,7 @@ def verify_graphs(
                 f"{name}.onnx differs from torch by {gap.max():.2g} in {worst}. "
                 "Please report it with your versions"
             )
-        found.append(GraphDifference(f"{name}.onnx", float(gap.max()), float(gap.mean())))
+        found.append(GraphDifference.of(f"{name}.onnx", gap))
     return tuple(found)
 
 
@@ -196,7 +180,7 @@ def graphs_against_those_before(
                 f"float graphs with the weights of {path} say something else: P moves by {gap.mean():.2g} "
                 "on average. Please report it with your versions"
             )
-        moved[path.name] = {"mean_difference": float(gap.mean()), "largest_difference": float(gap.max())}
+        moved[path.name] = GraphDifference.of(path.name, gap).figures()
     return moved
 
 

@@ -1,19 +1,60 @@
-"""What every rewriting of an ONNX graph shares: reading it, other nodes, their tensors, and a check."""
+"""What every rewriting of an ONNX graph shares: reading it, nodes, their tensors, checks, differences."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
 
-from engines.errors import EngineError
+from engines.errors import ConfigError, EngineError
+from engines.pack import Pack
 
 # Keys of a manifest's metrics: of the graphs that a pack holds, and of those only.
 AGAINST_TORCH = "graphs_against_torch"
 INT8_AGAINST_FLOAT = "int8_against_float"
 FEATURES_AGAINST_BEFORE = "features_against_those_before"
 _DEFAULT_EPSILON = 1e-5
+
+
+@dataclass(frozen=True)
+class GraphDifference:
+    """How far a graph is from torch, over the verification windows.
+
+    Attributes:
+        graph: name of the file.
+        largest: largest difference: of P(exhale) or P(breath) for a network; for the features, of a pixel of
+            an image.
+        mean: mean absolute difference of the same.
+    """
+
+    graph: str
+    largest: float
+    mean: float
+
+    @classmethod
+    def of(cls, graph: str, gap: NDArray[np.float32]) -> Self:
+        """From absolute differences of any shape."""
+        return cls(graph, float(gap.max()), float(gap.mean()))
+
+    def figures(self) -> dict[str, float]:
+        """As a manifest has them."""
+        return {"largest_difference": self.largest, "mean_difference": self.mean}
+
+
+def check_has_graphs(pack: Pack) -> None:
+    """See that a pack has its graphs.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    if not pack.has_graphs:
+        raise ConfigError(
+            f"{pack.path} has no graphs yet; make them with: breath-offline export --pack {pack.path}"
+        )
 
 
 def model_from_bytes(graph: bytes) -> ModelProto:

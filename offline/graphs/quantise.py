@@ -26,6 +26,7 @@ from offline.graphs.parts import (
     AGAINST_TORCH,
     FEATURES_AGAINST_BEFORE,
     INT8_AGAINST_FLOAT,
+    check_has_graphs,
     model_from_bytes,
     undo_half_storage,
 )
@@ -73,10 +74,7 @@ def quantise_pack(
     """
     if pack.manifest.graph_precision == "int8":
         raise ConfigError(f"the graphs of {pack.path} are INT8 already; give a pack with float graphs")
-    if not pack.has_graphs:
-        raise ConfigError(
-            f"{pack.path} has no graphs yet; make them with: breath-offline export --pack {pack.path}"
-        )
+    check_has_graphs(pack)
     if out.resolve() == pack.path.resolve():
         raise ConfigError(
             f"{pack.path} would lose its weights and its float graphs, and nothing can make them again; give "

@@ -14,7 +14,7 @@ from engines.onnx_backend import open_session
 from engines.pack import FEATURES_GRAPH, SHIPPED_PACKS, Pack, check_destination, save_pack
 from offline.clips import ClipSet
 from offline.graphs.export import features_graph, verification_windows, verify_graphs
-from offline.graphs.parts import AGAINST_TORCH, FEATURES_AGAINST_BEFORE
+from offline.graphs.parts import AGAINST_TORCH, FEATURES_AGAINST_BEFORE, GraphDifference, check_has_graphs
 from realtime.features.stack import FeatureStack
 
 # Both are the same up to the rounding of float32, which INT8 networks may turn into a step.
@@ -37,20 +37,17 @@ def renew_features(pack: Pack, clips: ClipSet | None = None, *, out: Path | None
         EngineError: the graph and torch disagree, or the pack's networks say something else with it.
         OutputError: `out` holds something else, or cannot be written.
     """
-    if not pack.has_graphs:
-        raise ConfigError(
-            f"{pack.path} has no graphs yet; make them with: breath-offline export --pack {pack.path}"
-        )
+    check_has_graphs(pack)
     shipped = {folder.resolve() for folder in SHIPPED_PACKS.values()}
     if out is None and pack.path.resolve() in shipped:
         raise ConfigError(f"{pack.path} is a shipped pack and stays as it is; give another folder with --out")
     folder = out or pack.path
     check_destination(folder)
-    windows = verification_windows(clips)
     features = FeatureStack(pack.manifest.feature_spec).eval()
     graph = features_graph(features)
     if out is None and graph == pack.graph_paths[FEATURES].read_bytes():
         return pack
+    windows = verification_windows(clips)
     (found,) = verify_graphs({FEATURES_GRAPH: graph}, features, {}, windows)
     metrics = dict(pack.manifest.metrics)
     metrics[AGAINST_TORCH] = metrics.get(AGAINST_TORCH, {}) | {
@@ -83,5 +80,5 @@ def _moves(pack: Pack, graph: bytes, windows: NDArray[np.float32]) -> dict[str, 
                 f"{path} says something else with the features of this version: P moves by {gap.mean():.2g} "
                 "on average. Please report it with your versions"
             )
-        moves[path.name] = {"mean_difference": float(gap.mean()), "largest_difference": float(gap.max())}
+        moves[path.name] = GraphDifference.of(path.name, gap).figures()
     return moves

@@ -10,7 +10,6 @@ AMX, for which they are promised. Run it on an idle machine, not Windows.
 import argparse
 import contextlib
 import fcntl
-import importlib.util
 import os
 import pty
 import shutil
@@ -28,8 +27,9 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from engines.processor import runs_in_tiles
+from engines.pack import load_pack
 from offline.benchmark.machine import this_machine
+from realtime.engine import choose_engine
 
 LIVE = [sys.executable, "-m", "realtime.cli"]
 OFFLINE = [sys.executable, "-m", "offline.cli"]
@@ -147,7 +147,7 @@ LIVE_PROMISES: tuple[Promise, ...] = (
 
 def has_fast_engine() -> bool:
     """Whether sessions run on OpenVINO, and that on a processor with AMX."""
-    return runs_in_tiles("int8") and importlib.util.find_spec("openvino") is not None
+    return choose_engine(load_pack(), "auto").name == "openvino"
 
 
 def row(what: str, value: float, unit: str, limit: float, is_most: bool) -> bool:
